@@ -1,0 +1,71 @@
+// C++ errors become the Python exceptions of inllama.errors, with their values as attributes.
+#include "bind/module.h"
+#include "core/error.h"
+#include "core/llama/context.h"
+
+#include <nanobind/stl/string.h>
+
+#include <utility>
+#include <variant>
+
+namespace inllama {
+
+namespace {
+
+// The classes by name, given by inllama.errors. Never released: an error may be raised as long as Python runs.
+PyObject* error_classes = nullptr;
+
+nb::object to_python(const FieldValue& value) {
+    return std::visit([](const auto& held) -> nb::object { return nb::cast(held); }, value);
+}
+
+void raise(const Error& error) {
+    const char* name = error_kinds()[static_cast<size_t>(error.kind())].name;
+    const nb::dict classes = error_classes == nullptr ? nb::dict() : nb::borrow<nb::dict>(error_classes);
+    if (!classes.contains(name)) {
+        PyErr_Format(PyExc_RuntimeError, "%s: %s", name, error.what());
+        return;
+    }
+    nb::dict fields;
+    for (const auto& [key, value] : error.fields()) {
+        fields[key.c_str()] = to_python(value);
+    }
+    const nb::object type = classes[name];
+    // llama.cpp's words may hold any bytes.
+    nb::object text = nb::steal(PyUnicode_DecodeUTF8(error.what(), static_cast<Py_ssize_t>(error.message().size()),
+                                                     "replace"));
+    const nb::object raised = type(text, **fields);
+    PyErr_SetObject(type.ptr(), raised.ptr());
+}
+
+} // namespace
+
+void bind_errors(nb::module_& m) {
+    nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const Error& error) {
+            raise(error);
+        } catch (const BufferMoved& error) {
+            PyErr_SetString(PyExc_BufferError, error.what());
+        }
+    });
+    m.def(
+        "set_error_classes",
+        [](nb::dict classes) {
+            Py_XDECREF(std::exchange(error_classes, classes.release().ptr()));
+        },
+        "classes"_a, "Give the exception class for each name in error_kinds().");
+    m.def(
+        "error_kinds",
+        [] {
+            nb::list kinds;
+            for (const ErrorKindInfo& kind : error_kinds()) {
+                kinds.append(nb::make_tuple(kind.name, kind.parent_name));
+            }
+            return kinds;
+        },
+        nb::sig("def error_kinds() -> list[tuple[str, str]]"), "The error tree as (name, parent), parents first.");
+}
+
+} // namespace inllama

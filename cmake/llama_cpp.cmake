@@ -1,0 +1,37 @@
+# llama.cpp as static libraries, with the options that this project fixes.
+include(llama_cpp_source)
+include(backend)
+
+inllama_find_llama_cpp(INLLAMA_LLAMA_DIR INLLAMA_LLAMA_TREE)
+
+set(BUILD_SHARED_LIBS OFF)
+set(LLAMA_BUILD_COMMON ON)
+set(LLAMA_BUILD_TESTS OFF)
+set(LLAMA_BUILD_EXAMPLES OFF)
+set(LLAMA_BUILD_APP OFF)
+set(LLAMA_BUILD_TOOLS ${INLLAMA_BENCH_TOOLS})
+set(LLAMA_BUILD_SERVER ${INLLAMA_BENCH_TOOLS})
+set(LLAMA_USE_PREBUILT_UI OFF)
+set(LLAMA_TOOLS_INSTALL OFF)
+set(LLAMA_OPENSSL OFF)
+set(LLAMA_SUBPROCESS OFF)
+set(LLAMA_LLGUIDANCE OFF)
+set(LLAMA_ALL_WARNINGS OFF)
+set(GGML_RPC OFF)
+# A second OpenMP runtime beside the one of another package oversubscribes the machine; contexts bring their own pools.
+set(GGML_OPENMP OFF)
+set(GGML_BACKEND_DL OFF)
+# The pin, not whatever git repository happens to surround the tree.
+string(SUBSTRING "${INLLAMA_LLAMA_TREE}" 0 9 INLLAMA_LLAMA_SHORT)
+set(LLAMA_BUILD_NUMBER 0)
+set(LLAMA_BUILD_COMMIT ${INLLAMA_LLAMA_SHORT})
+set(GIT_EXE "" CACHE FILEPATH "" FORCE)
+
+# The options above are plain variables: they win over the option() defaults of the tree.
+set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)
+add_subdirectory(${INLLAMA_LLAMA_DIR} ${CMAKE_BINARY_DIR}/llama.cpp EXCLUDE_FROM_ALL)
+
+# Hidden visibility does not reach what the tree marks as default.
+foreach(library llama llama-common ggml ggml-base ggml-cpu)
+    target_compile_options(${library} PRIVATE -w)
+endforeach()

@@ -1,0 +1,5 @@
+set(INLLAMA_SANITIZE "" CACHE STRING "Sanitizers for everything that is compiled, such as address,undefined or thread")
+if(INLLAMA_SANITIZE)
+    add_compile_options(-fsanitize=${INLLAMA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${INLLAMA_SANITIZE})
+endif()

@@ -1,0 +1,52 @@
+// llama.cpp's process-wide state: started once, on first use, and never at import.
+#pragma once
+
+#include "core/log_ring.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace inllama {
+
+// Starts llama.cpp if it is not started: sends its log to log_ring() and registers its backends. Any thread.
+void start_backend();
+
+// What llama.cpp logged and nobody took yet. Push from any thread; one thread at a time may pop.
+LogRing& log_ring();
+
+// Collects the errors that llama.cpp logs on this thread while it lives: its C API returns only null.
+class ErrorCapture {
+  public:
+    ErrorCapture();
+    ~ErrorCapture();
+    ErrorCapture(const ErrorCapture&) = delete;
+    ErrorCapture& operator=(const ErrorCapture&) = delete;
+
+    // The last error in one line, without llama.cpp's function name; `otherwise` if none was logged.
+    std::string reason(const std::string& otherwise) const;
+
+    // For the log callback: the text and its continuation lines.
+    void append(int level, const char* text);
+
+  private:
+    ErrorCapture* outer_;
+    std::string errors_;
+    bool in_error_ = false;
+};
+
+struct Device {
+    std::string name;        // "CPU", "CUDA0"
+    std::string description; // "NVIDIA H200"
+    std::string type;        // "cpu", "gpu", "integrated_gpu" or "accelerator"
+    uint64_t memory_bytes;
+    uint64_t free_bytes;
+};
+
+// Every device that llama.cpp can use. Starts the backend: on a GPU build this makes a driver context.
+std::vector<Device> devices();
+
+// llama.cpp's own line about the instruction sets it was built with and found.
+std::string system_info();
+
+} // namespace inllama

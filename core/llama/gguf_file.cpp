@@ -1,0 +1,46 @@
+#include "core/llama/gguf_file.h"
+
+#include <filesystem>
+#include <fstream>
+
+namespace inllama {
+
+Error load_error(const std::string& path, const std::string& reason) {
+    return Error(ErrorKind::ModelLoadError, "could not load " + path + ": " + reason)
+        .with("path", path)
+        .with("reason", reason);
+}
+
+void check_gguf_file(const std::string& path) {
+    if (path.find('\0') != std::string::npos) {
+        throw Error(ErrorKind::InvalidRequestError, "the path contains a NUL byte");
+    }
+    std::error_code failed;
+    const auto status = std::filesystem::status(path, failed);
+    if (status.type() == std::filesystem::file_type::not_found) {
+        throw load_error(path, "there is no such file");
+    }
+    if (failed) {
+        throw load_error(path, failed.message());
+    }
+    if (status.type() == std::filesystem::file_type::directory) {
+        throw load_error(path, "it is a directory; give the path of a .gguf file");
+    }
+    if (status.type() != std::filesystem::file_type::regular) {
+        throw load_error(path, "it is not a regular file");
+    }
+    std::ifstream file(path, std::ios::binary);
+    if (!file) {
+        throw load_error(path, "it cannot be opened for reading; check its permissions");
+    }
+    char magic[4] = {};
+    file.read(magic, sizeof(magic));
+    if (file.gcount() == 0) {
+        throw load_error(path, "it is empty");
+    }
+    if (file.gcount() < 4 || std::string(magic, 4) != "GGUF") {
+        throw load_error(path, "it is not a GGUF file (it does not start with 'GGUF')");
+    }
+}
+
+} // namespace inllama

@@ -1,0 +1,107 @@
+"""llama.cpp inside your Python process.
+
+>>> import inllama
+>>> with inllama.LLM() as llm:
+...     print(llm.generate("Once upon a time", max_tokens=64).text)
+"""
+
+import os as _os
+
+# ggml reads it when _core is loaded; without it a crash would fork a debugger to print a backtrace.
+_os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+
+from inllama import _build_config, _cpu  # noqa: E402 - the check must come before _core is loaded
+
+_cpu.check_cpu(_build_config.CPU_FEATURES, _cpu.cpu_features())
+
+from inllama import _logging as _logging  # noqa: E402 - loads _core
+from inllama._core import (  # noqa: E402
+    Adapter,
+    Batch,
+    Context,
+    Device,
+    Memory,
+    Model,
+    Sampler,
+    TokenDecoder,
+    Tokenizer,
+    devices,
+    samplers,
+)
+from inllama.build_info import BuildInfo, build_info  # noqa: E402
+from inllama.errors import (  # noqa: E402
+    ConcurrentUseError,
+    ContextFullError,
+    DeadlineError,
+    DecodeError,
+    EngineClosedError,
+    EngineError,
+    ForkedEngineError,
+    GrammarError,
+    IncompleteOutputError,
+    InllamaError,
+    InsufficientMemoryError,
+    InvalidRequestError,
+    ModelLoadError,
+    QueueFullError,
+    StateError,
+    TemplateError,
+    UnsupportedError,
+)
+from inllama.llm import LLM, TextStream  # noqa: E402
+from inllama.outputs import Choice, Chunk, Completion, Timings, Usage  # noqa: E402
+from inllama.params import EngineOptions, ModelOptions, RequestOptions, SamplingParams  # noqa: E402
+
+__version__ = _build_config.VERSION
+
+__all__ = [
+    "LLM",
+    "Adapter",
+    "Batch",
+    "BuildInfo",
+    "Choice",
+    "Chunk",
+    "Completion",
+    "ConcurrentUseError",
+    "Context",
+    "ContextFullError",
+    "DeadlineError",
+    "DecodeError",
+    "Device",
+    "EngineClosedError",
+    "EngineError",
+    "EngineOptions",
+    "ForkedEngineError",
+    "GrammarError",
+    "IncompleteOutputError",
+    "InllamaError",
+    "InsufficientMemoryError",
+    "InvalidRequestError",
+    "Memory",
+    "Model",
+    "ModelLoadError",
+    "ModelOptions",
+    "QueueFullError",
+    "RequestOptions",
+    "Sampler",
+    "SamplingParams",
+    "StateError",
+    "TemplateError",
+    "TextStream",
+    "Timings",
+    "TokenDecoder",
+    "Tokenizer",
+    "UnsupportedError",
+    "Usage",
+    "__version__",
+    "build_info",
+    "devices",
+    "samplers",
+]
+
+# Tracebacks and documentation show the public names.
+for _name in __all__:
+    _public = globals()[_name]
+    if isinstance(_public, type):
+        _public.__module__ = "inllama"
+del _name, _public

@@ -1,0 +1,11 @@
+VERSION: str
+LLAMA_CPP_COMMIT: str
+LLAMA_CPP_DATE: str
+LLAMA_CPP_VERSION: str
+BACKEND: str
+NATIVE: bool
+CPU_FEATURES: tuple[str, ...]
+COMPILER: str
+BUILD_TYPE: str
+SYSTEM: str
+CMAKE_ARGS: str

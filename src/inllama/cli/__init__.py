@@ -1,0 +1,34 @@
+"""The ``inllama`` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from inllama.cli import doctor, generate
+from inllama.errors import InllamaError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 1 for a failure, 2 for bad usage, 130 for Ctrl-C."""
+    from inllama import __version__
+
+    parser = argparse.ArgumentParser(prog="inllama", description="llama.cpp inside Python: run GGUF models.")
+    parser.add_argument("--version", action="version", version=f"inllama {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    generate.add_parser(commands)
+    doctor.add_parser(commands)
+    parsed = parser.parse_args(arguments)
+    try:
+        status: int = parsed.run(parsed)
+        return status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader went away, as `head` does. Python would complain once more when it flushes at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        return 1
+    except (InllamaError, OSError) as error:
+        print(f"inllama: {error}", file=sys.stderr)
+        return 1

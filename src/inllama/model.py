@@ -1,0 +1,66 @@
+"""From what a user calls a model to a loaded one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from inllama._core import Model
+from inllama.errors import UnsupportedError
+from inllama.params import ModelOptions, SamplingParams
+
+_logger = logging.getLogger("inllama")
+
+# Metadata entry to option (llama.cpp's llama_model_meta_key).
+_RECOMMENDED = {
+    "temp": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "xtc_probability": "xtc_probability",
+    "xtc_threshold": "xtc_threshold",
+    "penalty_last_n": "penalty_last_n",
+    "penalty_repeat": "repeat_penalty",
+    "mirostat": "mirostat",
+    "mirostat_tau": "mirostat_tau",
+    "mirostat_eta": "mirostat_eta",
+}
+
+
+def demo_path() -> Path:
+    """Return the path of the small model that the package carries."""
+    return Path(__file__).with_name("models") / "demo.gguf"
+
+
+def load_model(model: str | os.PathLike[str], options: ModelOptions) -> Model:
+    """Load what ``model`` names: a path, or ``"demo"`` for the model inside the package.
+
+    Raises:
+        ModelLoadError: The file cannot be loaded.
+        UnsupportedError: A name that needs a download.
+    """
+    if isinstance(model, str) and model.startswith("hf:"):
+        raise UnsupportedError(f"{model!r} names a model to download, which this version cannot; give the path of a file")
+    if model == "demo":
+        model = demo_path()
+        _logger.info("using the demo model inside the package, %s", model)
+    return Model(model, **options.to_dict())
+
+
+def recommended_params(model: Model) -> SamplingParams:
+    """Return the sampling options that the model file recommends; those that make no sense are logged and left out."""
+    metadata = model.metadata
+    values: dict[str, int | float] = {}
+    for entry, name in _RECOMMENDED.items():
+        text = metadata.get(f"general.sampling.{entry}")
+        if text is None:
+            continue
+        try:
+            value = float(text)
+            values[name] = int(value) if name in ("top_k", "penalty_last_n", "mirostat") else value
+            SamplingParams(**{name: values[name]})  # type: ignore[arg-type]
+        except (ValueError, TypeError) as problem:
+            values.pop(name, None)
+            _logger.warning("the model recommends general.sampling.%s = %r, which is ignored: %s", entry, text, problem)
+    return SamplingParams(**values)  # type: ignore[arg-type]
