@@ -17,7 +17,8 @@ constexpr int64_t kHighest = std::numeric_limits<int32_t>::max();
         .with("option", std::string(what));
 }
 
-template <class From> void copy_integers(const nb::ndarray<>& array, const char* what, std::vector<int32_t>& to) {
+template<class From>
+void copy_integers(const nb::ndarray<>& array, const char* what, std::vector<int32_t>& to) {
     const auto* from = static_cast<const From*>(array.data());
     for (size_t i = 0; i < array.shape(0); i++) {
         const From value = from[static_cast<int64_t>(i) * array.stride(0)];
@@ -102,9 +103,10 @@ std::string_view utf8(nb::handle text) {
     if (!error.matches(PyExc_UnicodeEncodeError)) {
         throw error;
     }
-    throw Error(ErrorKind::InvalidRequestError, "the text has a lone surrogate at character " +
-                                                    std::to_string(nb::cast<int64_t>(error.value().attr("start"))) +
-                                                    ", which is no Unicode text; decode its source with errors='replace'")
+    throw Error(ErrorKind::InvalidRequestError,
+                "the text has a lone surrogate at character " +
+                    std::to_string(nb::cast<int64_t>(error.value().attr("start"))) +
+                    ", which is no Unicode text; decode its source with errors='replace'")
         .with("character", nb::cast<int64_t>(error.value().attr("start")));
 }
 
@@ -115,13 +117,15 @@ std::string file_path(nb::handle path) {
 
 TokenArray to_array(std::vector<int32_t>&& values) {
     auto* owned = new std::vector<int32_t>(std::move(values));
-    const nb::capsule owner(owned, [](void* held) noexcept { delete static_cast<std::vector<int32_t>*>(held); });
+    const nb::capsule owner(owned,
+                            [](void* held) noexcept { delete static_cast<std::vector<int32_t>*>(held); });
     return TokenArray(owned->data(), {owned->size()}, owner);
 }
 
 FloatArray to_array(std::vector<float>&& values) {
     auto* owned = new std::vector<float>(std::move(values));
-    const nb::capsule owner(owned, [](void* held) noexcept { delete static_cast<std::vector<float>*>(held); });
+    const nb::capsule owner(owned,
+                            [](void* held) noexcept { delete static_cast<std::vector<float>*>(held); });
     return FloatArray(owned->data(), {owned->size()}, owner);
 }
 

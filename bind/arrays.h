@@ -12,12 +12,12 @@
 
 namespace inllama {
 
-// The integers of a numpy array (any integer type) or of any other sequence. Throws InvalidRequestError, which names
-// `what`, for one that does not fit 32 bits; TypeError for anything that is not an integer.
+// The integers of a numpy array (any integer type) or of any other sequence. Throws InvalidRequestError,
+// which names `what`, for one that does not fit 32 bits; TypeError for anything that is not an integer.
 std::vector<int32_t> integers(nb::handle values, const char* what);
 
-// The UTF-8 bytes of a str, valid as long as the str lives. Throws InvalidRequestError for a lone surrogate, which has
-// no UTF-8 form, and TypeError for anything but a str.
+// The UTF-8 bytes of a str, valid as long as the str lives. Throws InvalidRequestError for a lone surrogate,
+// which has no UTF-8 form, and TypeError for anything but a str.
 std::string_view utf8(nb::handle text);
 
 // The bytes of a path (str, bytes or os.PathLike), as the file system takes them.

@@ -73,10 +73,12 @@ void bind_backend(nb::module_& m) {
     m.def(
         "system_info", [] { return call_native([] { return system_info(); }); },
         "Return llama.cpp's own line about instruction sets.");
-    m.def("usable_cores", &usable_cores, "Return the physical cores that this process may use (affinity, cgroup).");
+    m.def("usable_cores", &usable_cores,
+          "Return the physical cores that this process may use (affinity, cgroup).");
     m.def(
         "set_log_handler",
-        [](nb::callable handler) { Py_XDECREF(std::exchange(log_handler, handler.release().ptr())); }, "handler"_a,
+        [](nb::callable handler) { Py_XDECREF(std::exchange(log_handler, handler.release().ptr())); },
+        "handler"_a,
         nb::sig("def set_log_handler(handler: collections.abc.Callable[[int, str], None]) -> None"),
         "Give llama.cpp's log lines to ``handler(level, line)``; level is 1 debug to 4 error.");
 }

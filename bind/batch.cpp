@@ -37,7 +37,8 @@ void add_rows(Batch& batch, nb::handle tokens, int64_t sequence, nb::handle posi
         rows.positions = integers(positions, "position");
     }
     if (sequence < INT32_MIN || sequence > INT32_MAX) {
-        throw Error(ErrorKind::InvalidRequestError, "sequence " + std::to_string(sequence) + " is out of range");
+        throw Error(ErrorKind::InvalidRequestError,
+                    "sequence " + std::to_string(sequence) + " is out of range");
     }
     rows.sequence = static_cast<SequenceId>(sequence);
     rows.outputs = output_flags(outputs, rows.tokens.size());

@@ -12,7 +12,7 @@ namespace inllama {
 void publish_log();
 
 // Runs `function` without the GIL and gives its result. The log is published whether or not it throws.
-template <class Function> auto call_native(Function&& function) {
+template<class Function> auto call_native(Function&& function) {
     struct Publish {
         ~Publish() { publish_log(); }
     };

@@ -60,7 +60,8 @@ nb::object to_numpy(const OutputView& view, bool copy) {
         return nb::cast(to_array(std::vector<float>(view.data, view.data + view.size)));
     }
     auto* kept = new std::shared_ptr<const void>(view.owner);
-    const nb::capsule owner(kept, [](void* held) noexcept { delete static_cast<std::shared_ptr<const void>*>(held); });
+    const nb::capsule owner(
+        kept, [](void* held) noexcept { delete static_cast<std::shared_ptr<const void>*>(held); });
     return nb::cast(FloatView(view.data, {view.size}, owner));
 }
 
@@ -84,7 +85,8 @@ void construct(PyContext* self, nb::object model_object, const ContextParams& pa
 void bind_compute(nb::class_<PyContext>& context) {
     context
         .def(
-            "decode", [](PyContext& self, const Batch& batch) { call_native([&] { self.decode(batch); }); }, "batch"_a,
+            "decode", [](PyContext& self, const Batch& batch) { call_native([&] { self.decode(batch); }); },
+            "batch"_a,
             R"doc(Compute a batch and remember it.
 
 Raises:
@@ -94,17 +96,21 @@ Raises:
     BufferError: The output buffer would have to move while a ``copy=False`` array lives.
 )doc")
         .def(
-            "encode", [](PyContext& self, const Batch& batch) { call_native([&] { self.encode(batch); }); }, "batch"_a,
-            "Compute a batch with the model's encoder; nothing is remembered but its output. Raises as ``decode``.")
-        .def("synchronize", [](PyContext& self) { call_native([&] { self.synchronize(); }); },
-             "Wait for the last call's results.")
+            "encode", [](PyContext& self, const Batch& batch) { call_native([&] { self.encode(batch); }); },
+            "batch"_a,
+            "Compute a batch with the model's encoder; nothing is remembered but its output. Raises as "
+            "``decode``.")
+        .def(
+            "synchronize", [](PyContext& self) { call_native([&] { self.synchronize(); }); },
+            "Wait for the last call's results.")
         .def(
             "logits",
             [](PyContext& self, int64_t row, bool copy) {
                 return to_numpy(call_native([&] { return self.logits(row); }), copy);
             },
             "row"_a = -1, nb::kw_only(), "copy"_a = true,
-            nb::sig("def logits(self, row: int = -1, *, copy: bool = True) -> numpy.typing.NDArray[numpy.float32]"),
+            nb::sig("def logits(self, row: int = -1, *, copy: bool = True) -> "
+                    "numpy.typing.NDArray[numpy.float32]"),
             R"doc(Return the logits of a row of the last call, float32 ``(n_vocab,)``.
 
 Args:
@@ -120,15 +126,18 @@ Raises:
                 return to_numpy(call_native([&] { return self.embeddings(row); }), copy);
             },
             "row"_a = -1, nb::kw_only(), "copy"_a = true,
-            nb::sig("def embeddings(self, row: int = -1, *, copy: bool = True) -> numpy.typing.NDArray[numpy.float32]"),
-            "Return the embedding of a row, float32 ``(n_embd_out,)``, of a context without pooling; as ``logits``.")
+            nb::sig("def embeddings(self, row: int = -1, *, copy: bool = True) -> "
+                    "numpy.typing.NDArray[numpy.float32]"),
+            "Return the embedding of a row, float32 ``(n_embd_out,)``, of a context without pooling; as "
+            "``logits``.")
         .def(
             "sequence_embedding",
             [](PyContext& self, SequenceId sequence) {
                 return to_array(call_native([&] { return self.sequence_embedding(sequence); }));
             },
             "sequence"_a = 0,
-            "Return the pooled embedding of a sequence, float32 ``(n_embd_out,)``, not normalized; with rank pooling "
+            "Return the pooled embedding of a sequence, float32 ``(n_embd_out,)``, not normalized; with rank "
+            "pooling "
             "its scores, ``(n_labels,)``.");
 }
 
@@ -142,8 +151,8 @@ void bind_settings(nb::class_<PyContext>& context) {
             "n_threads"_a, "n_threads_batch"_a = nb::none(), "Replace the threads that compute.")
         .def(
             "set_causal_attention",
-            [](PyContext& self, bool causal) { call_native([&] { self.set_causal_attention(causal); }); }, "causal"_a,
-            "Choose whether a row attends only to what is before it.")
+            [](PyContext& self, bool causal) { call_native([&] { self.set_causal_attention(causal); }); },
+            "causal"_a, "Choose whether a row attends only to what is before it.")
         .def(
             "set_adapters",
             [](PyContext& self, std::map<std::shared_ptr<Adapter>, float> adapters) {
@@ -152,21 +161,24 @@ void bind_settings(nb::class_<PyContext>& context) {
             "adapters"_a,
             nb::sig("def set_adapters(self, adapters: collections.abc.Mapping[Adapter, float]) -> None"),
             "Use these adapters, each with its scale, and no other.")
-        .def("state", [](PyContext& self) { return saved(self, std::nullopt); },
-             "Return the memory of all sequences as bytes for ``load_state``.")
         .def(
-            "load_state", [](PyContext& self, nb::bytes state) { loaded(self, state, std::nullopt); }, "state"_a,
+            "state", [](PyContext& self) { return saved(self, std::nullopt); },
+            "Return the memory of all sequences as bytes for ``load_state``.")
+        .def(
+            "load_state", [](PyContext& self, nb::bytes state) { loaded(self, state, std::nullopt); },
+            "state"_a,
             R"doc(Replace the memory of all sequences by a saved one.
 
 Raises:
     StateError: The bytes are damaged or of another model or shape of memory. Do not load bytes that you do not trust.
 )doc")
-        .def("sequence_state", [](PyContext& self, SequenceId sequence) { return saved(self, sequence); },
-             "sequence"_a = 0, "Return the memory of one sequence as bytes for ``load_sequence_state``.")
+        .def(
+            "sequence_state", [](PyContext& self, SequenceId sequence) { return saved(self, sequence); },
+            "sequence"_a = 0, "Return the memory of one sequence as bytes for ``load_sequence_state``.")
         .def(
             "load_sequence_state",
-            [](PyContext& self, nb::bytes state, SequenceId sequence) { loaded(self, state, sequence); }, "state"_a,
-            "sequence"_a = 0, "Replace the memory of one sequence; raises as ``load_state``.");
+            [](PyContext& self, nb::bytes state, SequenceId sequence) { loaded(self, state, sequence); },
+            "state"_a, "sequence"_a = 0, "Replace the memory of one sequence; raises as ``load_state``.");
 }
 
 } // namespace
@@ -186,33 +198,38 @@ void bind_context(nb::module_& m) {
         "__init__",
         [](PyContext* self, nb::object model, std::optional<int64_t> n_ctx, int64_t n_batch, int64_t n_ubatch,
            int64_t n_seq_max, std::optional<int64_t> n_outputs_max, std::optional<int64_t> n_threads,
-           std::optional<int64_t> n_threads_batch, bool embeddings, std::string pooling, std::string attention,
-           std::string flash_attention, std::string kv_type_k, std::string kv_type_v, bool kv_unified, bool swa_full,
-           bool offload_kqv, bool op_offload, std::string rope_scaling, double rope_freq_base, double rope_freq_scale,
-           double yarn_ext_factor, double yarn_attn_factor, double yarn_beta_fast, double yarn_beta_slow,
-           int64_t yarn_orig_ctx) {
+           std::optional<int64_t> n_threads_batch, bool embeddings, std::string pooling,
+           std::string attention, std::string flash_attention, std::string kv_type_k, std::string kv_type_v,
+           bool kv_unified, bool swa_full, bool offload_kqv, bool op_offload, std::string rope_scaling,
+           double rope_freq_base, double rope_freq_scale, double yarn_ext_factor, double yarn_attn_factor,
+           double yarn_beta_fast, double yarn_beta_slow, int64_t yarn_orig_ctx) {
             construct(self, std::move(model),
-                      {n_ctx,         n_batch,         n_ubatch,       n_seq_max,       n_outputs_max,
-                       n_threads,     n_threads_batch, embeddings,     pooling,         attention,
-                       flash_attention, kv_type_k,     kv_type_v,      kv_unified,      swa_full,
-                       offload_kqv,   op_offload,      rope_scaling,   rope_freq_base,  rope_freq_scale,
+                      {n_ctx,           n_batch,          n_ubatch,       n_seq_max,      n_outputs_max,
+                       n_threads,       n_threads_batch,  embeddings,     pooling,        attention,
+                       flash_attention, kv_type_k,        kv_type_v,      kv_unified,     swa_full,
+                       offload_kqv,     op_offload,       rope_scaling,   rope_freq_base, rope_freq_scale,
                        yarn_ext_factor, yarn_attn_factor, yarn_beta_fast, yarn_beta_slow, yarn_orig_ctx});
         },
-        "model"_a, nb::kw_only(), "n_ctx"_a = nb::none(), "n_batch"_a = 2048, "n_ubatch"_a = 512, "n_seq_max"_a = 1,
-        "n_outputs_max"_a = nb::none(), "n_threads"_a = nb::none(), "n_threads_batch"_a = nb::none(),
-        "embeddings"_a = false, "pooling"_a = "auto", "attention"_a = "auto", "flash_attention"_a = "auto",
-        "kv_type_k"_a = "f16", "kv_type_v"_a = "f16", "kv_unified"_a = true, "swa_full"_a = true,
-        "offload_kqv"_a = true, "op_offload"_a = true, "rope_scaling"_a = "auto", "rope_freq_base"_a = 0.0,
-        "rope_freq_scale"_a = 0.0, "yarn_ext_factor"_a = -1.0, "yarn_attn_factor"_a = -1.0,
-        "yarn_beta_fast"_a = -1.0, "yarn_beta_slow"_a = -1.0, "yarn_orig_ctx"_a = 0,
-        nb::sig("def __init__(self, model: Model, *, n_ctx: int | None = None, n_batch: int = 2048, n_ubatch: int = 512, "
-                "n_seq_max: int = 1, n_outputs_max: int | None = None, n_threads: int | None = None, "
-                "n_threads_batch: int | None = None, embeddings: bool = False, pooling: str = 'auto', "
-                "attention: str = 'auto', flash_attention: str = 'auto', kv_type_k: str = 'f16', kv_type_v: str = 'f16', "
-                "kv_unified: bool = True, swa_full: bool = True, offload_kqv: bool = True, op_offload: bool = True, "
-                "rope_scaling: str = 'auto', rope_freq_base: float = 0.0, rope_freq_scale: float = 0.0, "
-                "yarn_ext_factor: float = -1.0, yarn_attn_factor: float = -1.0, yarn_beta_fast: float = -1.0, "
-                "yarn_beta_slow: float = -1.0, yarn_orig_ctx: int = 0) -> None"));
+        "model"_a, nb::kw_only(), "n_ctx"_a = nb::none(), "n_batch"_a = 2048, "n_ubatch"_a = 512,
+        "n_seq_max"_a = 1, "n_outputs_max"_a = nb::none(), "n_threads"_a = nb::none(),
+        "n_threads_batch"_a = nb::none(), "embeddings"_a = false, "pooling"_a = "auto",
+        "attention"_a = "auto", "flash_attention"_a = "auto", "kv_type_k"_a = "f16", "kv_type_v"_a = "f16",
+        "kv_unified"_a = true, "swa_full"_a = true, "offload_kqv"_a = true, "op_offload"_a = true,
+        "rope_scaling"_a = "auto", "rope_freq_base"_a = 0.0, "rope_freq_scale"_a = 0.0,
+        "yarn_ext_factor"_a = -1.0, "yarn_attn_factor"_a = -1.0, "yarn_beta_fast"_a = -1.0,
+        "yarn_beta_slow"_a = -1.0, "yarn_orig_ctx"_a = 0,
+        nb::sig(
+            "def __init__(self, model: Model, *, n_ctx: int | None = None, n_batch: int = 2048, n_ubatch: "
+            "int = 512, "
+            "n_seq_max: int = 1, n_outputs_max: int | None = None, n_threads: int | None = None, "
+            "n_threads_batch: int | None = None, embeddings: bool = False, pooling: str = 'auto', "
+            "attention: str = 'auto', flash_attention: str = 'auto', kv_type_k: str = 'f16', kv_type_v: str "
+            "= 'f16', "
+            "kv_unified: bool = True, swa_full: bool = True, offload_kqv: bool = True, op_offload: bool = "
+            "True, "
+            "rope_scaling: str = 'auto', rope_freq_base: float = 0.0, rope_freq_scale: float = 0.0, "
+            "yarn_ext_factor: float = -1.0, yarn_attn_factor: float = -1.0, yarn_beta_fast: float = -1.0, "
+            "yarn_beta_slow: float = -1.0, yarn_orig_ctx: int = 0) -> None"));
     context
         .def(
             "close", [](PyContext& self) { call_native([&] { self.close(); }); },
@@ -223,11 +240,12 @@ void bind_context(nb::module_& m) {
         .def(
             "__exit__", [](PyContext& self, nb::args) { call_native([&] { self.close(); }); },
             nb::sig("def __exit__(self, *exc: object) -> None"))
-        .def_prop_ro("model", [](const PyContext& self) { return self.model; }, nb::sig("def model(self) -> Model"),
-                     "The model that it was made for.")
         .def_prop_ro(
-            "memory", [](PyContext& self) { return new Memory(self.handle()); }, nb::rv_policy::take_ownership,
-            "What it remembers of its sequences.")
+            "model", [](const PyContext& self) { return self.model; }, nb::sig("def model(self) -> Model"),
+            "The model that it was made for.")
+        .def_prop_ro(
+            "memory", [](PyContext& self) { return new Memory(self.handle()); },
+            nb::rv_policy::take_ownership, "What it remembers of its sequences.")
         .def_prop_ro("n_ctx", &PyContext::n_ctx, "KV cells.")
         .def_prop_ro("n_ctx_seq", &PyContext::n_ctx_seq, "KV cells that one sequence can use.")
         .def_prop_ro("n_batch", &PyContext::n_batch, "Rows that one call takes.")

@@ -12,7 +12,8 @@ namespace inllama {
 
 namespace {
 
-// The classes by name, given by inllama.errors. Never released: an error may be raised as long as Python runs.
+// The classes by name, given by inllama.errors. Never released: an error may be raised as long as Python
+// runs.
 PyObject* error_classes = nullptr;
 
 nb::object to_python(const FieldValue& value) {
@@ -32,8 +33,8 @@ void raise(const Error& error) {
     }
     const nb::object type = classes[name];
     // llama.cpp's words may hold any bytes.
-    nb::object text = nb::steal(PyUnicode_DecodeUTF8(error.what(), static_cast<Py_ssize_t>(error.message().size()),
-                                                     "replace"));
+    nb::object text = nb::steal(
+        PyUnicode_DecodeUTF8(error.what(), static_cast<Py_ssize_t>(error.message().size()), "replace"));
     const nb::object raised = type(text, **fields);
     PyErr_SetObject(type.ptr(), raised.ptr());
 }
@@ -52,10 +53,9 @@ void bind_errors(nb::module_& m) {
     });
     m.def(
         "set_error_classes",
-        [](nb::dict classes) {
-            Py_XDECREF(std::exchange(error_classes, classes.release().ptr()));
-        },
-        "classes"_a, "Give the exception class for each name in error_kinds().");
+        [](nb::dict classes) { Py_XDECREF(std::exchange(error_classes, classes.release().ptr())); },
+        "classes"_a, nb::sig("def set_error_classes(classes: dict[str, typing.Any]) -> None"),
+        "Give the exception class for each name in error_kinds().");
     m.def(
         "error_kinds",
         [] {
@@ -65,7 +65,8 @@ void bind_errors(nb::module_& m) {
             }
             return kinds;
         },
-        nb::sig("def error_kinds() -> list[tuple[str, str]]"), "The error tree as (name, parent), parents first.");
+        nb::sig("def error_kinds() -> list[tuple[str, str]]"),
+        "The error tree as (name, parent), parents first.");
 }
 
 } // namespace inllama

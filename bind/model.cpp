@@ -124,10 +124,11 @@ void bind_model(nb::module_& m) {
     nb::class_<PyModel>(m, "Model", kModelDoc, nb::is_weak_referenceable())
         .def(
             "__init__",
-            [](PyModel* self, nb::object path, nb::object gpu_layers, std::string load_mode, std::string split_mode,
-               std::vector<std::string> devices, std::vector<float> tensor_split,
-               std::map<std::string, MetadataValue> kv_overrides, std::map<std::string, std::string> tensor_overrides,
-               bool vocab_only, bool check_tensors, bool repack, nb::object progress) {
+            [](PyModel* self, nb::object path, nb::object gpu_layers, std::string load_mode,
+               std::string split_mode, std::vector<std::string> devices, std::vector<float> tensor_split,
+               std::map<std::string, MetadataValue> kv_overrides,
+               std::map<std::string, std::string> tensor_overrides, bool vocab_only, bool check_tensors,
+               bool repack, nb::object progress) {
                 Progress watch(progress);
                 ModelParams params;
                 params.gpu_layers = layers(gpu_layers);
@@ -149,10 +150,11 @@ void bind_model(nb::module_& m) {
                     throw;
                 }
             },
-            "path"_a, nb::kw_only(), "gpu_layers"_a = "auto", "load_mode"_a = "auto", "split_mode"_a = "layer",
-            "devices"_a = std::vector<std::string>(), "tensor_split"_a = std::vector<float>(),
-            "kv_overrides"_a = nb::dict(), "tensor_overrides"_a = nb::dict(), "vocab_only"_a = false,
-            "check_tensors"_a = false, "repack"_a = true, "progress"_a = nb::none(), nb::sig(kInitSignature))
+            "path"_a, nb::kw_only(), "gpu_layers"_a = "auto", "load_mode"_a = "auto",
+            "split_mode"_a = "layer", "devices"_a = std::vector<std::string>(),
+            "tensor_split"_a = std::vector<float>(), "kv_overrides"_a = nb::dict(),
+            "tensor_overrides"_a = nb::dict(), "vocab_only"_a = false, "check_tensors"_a = false,
+            "repack"_a = true, "progress"_a = nb::none(), nb::sig(kInitSignature))
         .def(
             "close", [](PyModel& model) { call_native([&] { model.close(); }); },
             "Let go of the weights; they are freed when no context, tokenizer or adapter needs them.")
@@ -170,7 +172,8 @@ void bind_model(nb::module_& m) {
         .def_prop_ro("tokenizer", &PyModel::tokenizer, "Its vocabulary; the same object each time.")
         .def_prop_ro("architecture", &PyModel::architecture, "Such as ``llama``.")
         .def_prop_ro("description", &PyModel::description, "llama.cpp's one-line summary.")
-        .def_prop_ro("quantization", &PyModel::quantization, "The main type of its weights, such as ``Q4_0``.")
+        .def_prop_ro("quantization", &PyModel::quantization,
+                     "The main type of its weights, such as ``Q4_0``.")
         .def_prop_ro("n_params", &PyModel::n_params, "Number of weights.")
         .def_prop_ro("size_bytes", &PyModel::size_bytes, "Bytes of all tensors.")
         .def_prop_ro("n_ctx_train", &PyModel::n_ctx_train, "Tokens of context that it was trained with.")
@@ -180,19 +183,24 @@ void bind_model(nb::module_& m) {
         .def_prop_ro("n_head", &PyModel::n_head, "Attention heads of the first layer.")
         .def_prop_ro("n_head_kv", &PyModel::n_head_kv, "Key-value heads of the first layer.")
         .def_prop_ro("n_swa", &PyModel::n_swa, "Tokens of its sliding window; 0 if it has none.")
-        .def_prop_ro("rope_type", &PyModel::rope_type, "``none``, ``norm``, ``neox``, ``mrope``, ``imrope``, ``vision``.")
-        .def_prop_ro("has_encoder", &PyModel::has_encoder, "Whether it reads its input with ``Context.encode``.")
+        .def_prop_ro("rope_type", &PyModel::rope_type,
+                     "``none``, ``norm``, ``neox``, ``mrope``, ``imrope``, ``vision``.")
+        .def_prop_ro("has_encoder", &PyModel::has_encoder,
+                     "Whether it reads its input with ``Context.encode``.")
         .def_prop_ro("has_decoder", &PyModel::has_decoder, "Whether it generates with ``Context.decode``.")
         .def_prop_ro("is_recurrent", &PyModel::is_recurrent, "Whether its memory is a state of fixed size.")
         .def_prop_ro("is_hybrid", &PyModel::is_hybrid, "Whether it has recurrent and attention layers.")
         .def_prop_ro("is_vocab_only", &PyModel::is_vocab_only, "Whether it was loaded without weights.")
         .def_prop_ro("decoder_start_token", &PyModel::decoder_start_token,
                      "First token of an encoder-decoder's output, or ``None``.")
-        .def_prop_ro("classifier_labels", &PyModel::classifier_labels, "Names of a classifier's outputs; often empty.")
+        .def_prop_ro("classifier_labels", &PyModel::classifier_labels,
+                     "Names of a classifier's outputs; often empty.")
         .def_prop_ro("metadata", &PyModel::metadata, "Every metadata entry of the file as full text.")
         .def(
-            "chat_template", [](const PyModel& model, std::optional<std::string> name) { return model.chat_template(name); },
-            "name"_a = nb::none(), "Return the Jinja chat template called ``name``, or the default one, or ``None``.");
+            "chat_template",
+            [](const PyModel& model, std::optional<std::string> name) { return model.chat_template(name); },
+            "name"_a = nb::none(),
+            "Return the Jinja chat template called ``name``, or the default one, or ``None``.");
 }
 
 } // namespace inllama

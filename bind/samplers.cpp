@@ -21,7 +21,6 @@ uint32_t seed_or_random(std::optional<int64_t> seed) {
     return seed ? checked_seed(*seed) : random_seed();
 }
 
-
 void bind_selecting(nb::module_& m) {
     m.def("greedy", [] { return SamplerStage(Greedy{}); }, "Select the largest logit.");
     m.def(
@@ -50,18 +49,21 @@ void bind_selecting(nb::module_& m) {
 }
 
 void bind_truncating(nb::module_& m) {
-    m.def("top_k", [](int64_t k) { return SamplerStage(TopK{k}); }, "k"_a, "Keep the ``k`` largest; 0 keeps all.");
     m.def(
-        "top_p", [](double p, int64_t min_keep) { return SamplerStage(TopP{p, min_keep}); }, "p"_a, "min_keep"_a = 1,
-        "Keep the most probable tokens that together reach ``p`` (arXiv 1904.09751).");
+        "top_k", [](int64_t k) { return SamplerStage(TopK{k}); }, "k"_a,
+        "Keep the ``k`` largest; 0 keeps all.");
     m.def(
-        "min_p", [](double p, int64_t min_keep) { return SamplerStage(MinP{p, min_keep}); }, "p"_a, "min_keep"_a = 1,
-        "Keep tokens of at least ``p`` times the largest probability.");
+        "top_p", [](double p, int64_t min_keep) { return SamplerStage(TopP{p, min_keep}); }, "p"_a,
+        "min_keep"_a = 1, "Keep the most probable tokens that together reach ``p`` (arXiv 1904.09751).");
+    m.def(
+        "min_p", [](double p, int64_t min_keep) { return SamplerStage(MinP{p, min_keep}); }, "p"_a,
+        "min_keep"_a = 1, "Keep tokens of at least ``p`` times the largest probability.");
     m.def(
         "typical_p", [](double p, int64_t min_keep) { return SamplerStage(Typical{p, min_keep}); }, "p"_a,
         "min_keep"_a = 1, "Locally typical sampling (arXiv 2202.00666).");
-    m.def("top_n_sigma", [](double n) { return SamplerStage(TopNSigma{n}); }, "n"_a,
-          "Keep logits within ``n`` standard deviations of the largest; 0 keeps all.");
+    m.def(
+        "top_n_sigma", [](double n) { return SamplerStage(TopNSigma{n}); }, "n"_a,
+        "Keep logits within ``n`` standard deviations of the largest; 0 keeps all.");
     m.def(
         "xtc",
         [](double probability, double threshold, int64_t min_keep, std::optional<int64_t> seed) {
@@ -72,8 +74,9 @@ void bind_truncating(nb::module_& m) {
 }
 
 void bind_weighting(nb::module_& m) {
-    m.def("temperature", [](double temperature) { return SamplerStage(Temperature{temperature}); }, "temperature"_a,
-          "Divide the logits; 0 keeps only the largest.");
+    m.def(
+        "temperature", [](double temperature) { return SamplerStage(Temperature{temperature}); },
+        "temperature"_a, "Divide the logits; 0 keeps only the largest.");
     m.def(
         "dynamic_temperature",
         [](double temperature, double range, double exponent) {
@@ -102,22 +105,28 @@ void bind_weighting(nb::module_& m) {
             return SamplerStage(LogitBias{{biases.begin(), biases.end()}});
         },
         "biases"_a, "Add to the logits of tokens; ``-inf`` bans one.");
-    m.def("infill", [] { return SamplerStage(Infill{}); }, "Prefer to end a filled-in middle; after top_k and top_p.");
     m.def(
-        "grammar", [](std::string text, std::string root) { return SamplerStage(Grammar{text, root, {}, {}, false}); },
+        "infill", [] { return SamplerStage(Infill{}); },
+        "Prefer to end a filled-in middle; after top_k and top_p.");
+    m.def(
+        "grammar",
+        [](std::string text, std::string root) { return SamplerStage(Grammar{text, root, {}, {}, false}); },
         "text"_a, "root"_a = "root", "Allow only what a GBNF grammar does.");
     m.def(
         "lazy_grammar",
         [](std::string text, std::string root, std::vector<std::string> trigger_patterns,
            std::vector<Token> trigger_tokens) {
-            return SamplerStage(Grammar{text, root, std::move(trigger_patterns), std::move(trigger_tokens), true});
+            return SamplerStage(
+                Grammar{text, root, std::move(trigger_patterns), std::move(trigger_tokens), true});
         },
         "text"_a, nb::kw_only(), "root"_a = "root", "trigger_patterns"_a = std::vector<std::string>(),
         "trigger_tokens"_a = std::vector<Token>(),
-        "A GBNF grammar that begins at the first match of a pattern (its first group) or at a trigger token.");
+        "A GBNF grammar that begins at the first match of a pattern (its first group) or at a trigger "
+        "token.");
 }
 
-Token sample_array(Sampler& sampler, const nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>& logits,
+Token sample_array(Sampler& sampler,
+                   const nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>& logits,
                    bool accept) {
     return call_native([&] { return sampler.sample(logits.data(), logits.shape(0), accept); });
 }
@@ -125,11 +134,11 @@ Token sample_array(Sampler& sampler, const nb::ndarray<const float, nb::ndim<1>,
 } // namespace
 
 void bind_samplers(nb::module_& m) {
-    nb::module_ stages = m.def_submodule("samplers", "Every sampler of llama.cpp, to be put in order in a Sampler.");
-    nb::class_<SamplerStage>(stages, "Stage", "One sampler of a chain.");
-    bind_selecting(stages);
-    bind_truncating(stages);
-    bind_weighting(stages);
+    nb::class_<SamplerStage>(m, "SamplerStage",
+                             "One sampler of a chain; made by the functions of inllama.samplers.");
+    bind_selecting(m);
+    bind_truncating(m);
+    bind_weighting(m);
 
     nb::class_<Sampler>(m, "Sampler", R"doc(A chain of samplers: chooses the next token. One thread at a time.
 
@@ -167,7 +176,8 @@ Raises:
     DecodeError: The logits are not all numbers.
 )doc")
         .def("sample_logits", &sample_array, "logits"_a, nb::kw_only(), "accept"_a = true,
-             nb::sig("def sample_logits(self, logits: numpy.typing.NDArray[numpy.float32], *, accept: bool = True) -> int"),
+             nb::sig("def sample_logits(self, logits: numpy.typing.NDArray[numpy.float32], *, accept: bool = "
+                     "True) -> int"),
              "Return a token chosen from logits, float32 ``(n_vocab,)``.")
         .def(
             "accept", [](Sampler& self, Token token) { call_native([&] { self.accept(token); }); }, "token"_a,

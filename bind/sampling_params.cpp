@@ -16,7 +16,7 @@ namespace inllama {
 
 namespace {
 
-template <class T> void read(const nb::dict& fields, const char* name, T& value) {
+template<class T> void read(const nb::dict& fields, const char* name, T& value) {
     if (fields.contains(name)) {
         value = nb::cast<T>(fields[name]);
     }
@@ -51,8 +51,9 @@ void bind_sampling_params(nb::module_& m) {
             const SamplingParams params = from_dict(fields);
             const uint32_t checked = checked_seed(seed);
             const auto tokenizer = model.tokenizer();
-            return call_native(
-                [&] { return std::make_unique<Sampler>(tokenizer, stages_for(params, checked, *tokenizer)); });
+            return call_native([&] {
+                return std::make_unique<Sampler>(tokenizer, stages_for(params, checked, *tokenizer));
+            });
         },
         "model"_a, "fields"_a, "seed"_a,
         nb::sig("def make_sampler(model: Model, fields: dict[str, object], seed: int) -> Sampler"),

@@ -59,7 +59,8 @@ void bind_special_tokens(nb::class_<Tokenizer>& tokenizer) {
         .def_prop_ro("fim_repository", &Tokenizer::fim_repository, "Fill in the middle: repository name.")
         .def_prop_ro("fim_separator", &Tokenizer::fim_separator, "Fill in the middle: between files.")
         .def_prop_ro(
-            "end_tokens", [](const Tokenizer& self) { return to_array(std::vector<Token>(self.end_tokens())); },
+            "end_tokens",
+            [](const Tokenizer& self) { return to_array(std::vector<Token>(self.end_tokens())); },
             nb::rv_policy::move, "Every token that ends a generation, ascending.")
         .def_prop_ro("adds_bos", &Tokenizer::adds_bos, "Whether ``encode`` adds ``bos``.")
         .def_prop_ro("adds_eos", &Tokenizer::adds_eos, "Whether ``encode`` adds ``eos``.");
@@ -68,16 +69,19 @@ void bind_special_tokens(nb::class_<Tokenizer>& tokenizer) {
 } // namespace
 
 void bind_tokenizer(nb::module_& m) {
-    nb::class_<TokenDecoder>(m, "TokenDecoder",
-                             "Turns tokens into text one at a time and never gives half a character. One thread at a time.")
+    nb::class_<TokenDecoder>(
+        m, "TokenDecoder",
+        "Turns tokens into text one at a time and never gives half a character. One thread at a time.")
         .def(
-            "push", [](TokenDecoder& self, int64_t token) { return self.push(static_cast<Token>(token)); }, "token"_a,
+            "push", [](TokenDecoder& self, int64_t token) { return self.push(static_cast<Token>(token)); },
+            "token"_a,
             "Return the complete characters that ``token`` adds; often empty in the middle of a character.")
-        .def("flush", &TokenDecoder::flush, "Return U+FFFD if a character is unfinished at the end, else nothing.");
+        .def("flush", &TokenDecoder::flush,
+             "Return U+FFFD if a character is unfinished at the end, else nothing.");
 
-    nb::class_<Tokenizer> tokenizer(m, "Tokenizer",
-                                    "The vocabulary of a model: text to tokens and back. Immutable; any thread.",
-                                    nb::is_weak_referenceable());
+    nb::class_<Tokenizer> tokenizer(
+        m, "Tokenizer", "The vocabulary of a model: text to tokens and back. Immutable; any thread.",
+        nb::is_weak_referenceable());
     tokenizer
         .def(
             "encode",
@@ -100,8 +104,9 @@ Raises:
 )doc")
         .def("encode_batch", &encode_batch, "texts"_a, nb::kw_only(), "add_special"_a = true,
              "parse_special"_a = false,
-             nb::sig("def encode_batch(self, texts: collections.abc.Iterable[str], *, add_special: bool = True, "
-                     "parse_special: bool = False) -> list[numpy.typing.NDArray[numpy.int32]]"),
+             nb::sig(
+                 "def encode_batch(self, texts: collections.abc.Iterable[str], *, add_special: bool = True, "
+                 "parse_special: bool = False) -> list[numpy.typing.NDArray[numpy.int32]]"),
              "Return the tokens of each text, as ``encode`` does, in order.")
         .def(
             "decode",
@@ -112,7 +117,8 @@ Raises:
             "tokens"_a, nb::kw_only(), "special"_a = false,
             nb::sig("def decode(self, tokens: numpy.typing.NDArray[numpy.integer] | "
                     "collections.abc.Iterable[int], *, special: bool = False) -> str"),
-            "Return the text of ``tokens``, control tokens only with ``special``; bytes that are no UTF-8 become U+FFFD.")
+            "Return the text of ``tokens``, control tokens only with ``special``; bytes that are no UTF-8 "
+            "become U+FFFD.")
         .def(
             "decode_bytes",
             [](const Tokenizer& self, nb::object tokens, bool special) {
@@ -124,18 +130,26 @@ Raises:
                     "collections.abc.Iterable[int], *, special: bool = False) -> bytes"),
             "Return the bytes of ``tokens``, which may end inside a character.")
         .def(
-            "piece", [](const Tokenizer& self, Token token, bool special) { return to_bytes(self.piece(token, special)); },
+            "piece",
+            [](const Tokenizer& self, Token token, bool special) {
+                return to_bytes(self.piece(token, special));
+            },
             "token"_a, nb::kw_only(), "special"_a = true, "Return the bytes that one token stands for.")
         .def(
             "decoder",
-            [](std::shared_ptr<const Tokenizer> self, bool special) { return new TokenDecoder(self, special); },
+            [](std::shared_ptr<const Tokenizer> self, bool special) {
+                return new TokenDecoder(self, special);
+            },
             nb::kw_only(), "special"_a = false, nb::rv_policy::take_ownership,
             "Return a decoder for a stream of tokens.")
-        .def("token_text", [](const Tokenizer& self, Token token) { return to_text(self.token_text(token)); }, "token"_a,
-             nb::sig("def token_text(self, token: int) -> str"), "Return the token's spelling in the vocabulary.")
+        .def(
+            "token_text", [](const Tokenizer& self, Token token) { return to_text(self.token_text(token)); },
+            "token"_a, nb::sig("def token_text(self, token: int) -> str"),
+            "Return the token's spelling in the vocabulary.")
         .def("score", &Tokenizer::score, "token"_a, "Return the token's score in the vocabulary.")
         .def("is_end", &Tokenizer::is_end, "token"_a, "Return whether the token ends a generation.")
-        .def("is_control", &Tokenizer::is_control, "token"_a, "Return whether the token has no text of its own.")
+        .def("is_control", &Tokenizer::is_control, "token"_a,
+             "Return whether the token has no text of its own.")
         .def_prop_ro("n_tokens", &Tokenizer::n_tokens, "Size of the vocabulary.")
         .def("__len__", &Tokenizer::n_tokens)
         .def_prop_ro("type", &Tokenizer::type, "``spm``, ``bpe``, ``wpm``, ``ugm``, ``rwkv``, ``plamo2``.");

@@ -28,8 +28,9 @@ void Batch::add(const BatchRows& rows) {
     }
     const bool has_positions = !positions.empty();
     if (!tokens.empty() && n > 0 && has_positions != rows.positions.has_value()) {
-        throw Error(ErrorKind::InvalidRequestError,
-                    "some rows of the batch have positions and some do not; give them for all rows or for none");
+        throw Error(
+            ErrorKind::InvalidRequestError,
+            "some rows of the batch have positions and some do not; give them for all rows or for none");
     }
     tokens.insert(tokens.end(), rows.tokens.begin(), rows.tokens.end());
     sequences.insert(sequences.end(), n, rows.sequence);

@@ -25,7 +25,8 @@ struct BatchRows {
 // One thread at a time, else ConcurrentUseError; a context that computes it counts as a user.
 class Batch {
   public:
-    // Adds rows at the end. Throws InvalidRequestError if lengths differ, or if only some rows have positions.
+    // Adds rows at the end. Throws InvalidRequestError if lengths differ, or if only some rows have
+    // positions.
     void add(const BatchRows& rows);
     // Forgets all rows and keeps the storage.
     void clear();

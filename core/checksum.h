@@ -7,7 +7,8 @@
 
 namespace inllama {
 
-// Continues `hash` over `size` bytes. Different for any single changed, lost or added byte with high probability.
+// Continues `hash` over `size` bytes. Different for any single changed, lost or added byte with high
+// probability.
 inline uint64_t checksum(const void* data, size_t size, uint64_t hash = 0x9E3779B97F4A7C15ULL) {
     const auto* bytes = static_cast<const unsigned char*>(data);
     constexpr uint64_t kMultiplier = 0xFF51AFD7ED558CCDULL;

@@ -31,10 +31,12 @@ void check_type(const gguf_context* file, const char* key, gguf_type type, const
     }
 }
 
-// What llama.cpp asserts or forgets: the types of the entries it reads, and that both halves have the same rank.
+// What llama.cpp asserts or forgets: the types of the entries it reads, and that both halves have the same
+// rank.
 void check_adapter_file(const std::string& path) {
     ggml_context* raw_tensors = nullptr;
-    const std::unique_ptr<gguf_context, FreeGguf> file(gguf_init_from_file(path.c_str(), {true, &raw_tensors}));
+    const std::unique_ptr<gguf_context, FreeGguf> file(
+        gguf_init_from_file(path.c_str(), {true, &raw_tensors}));
     const std::unique_ptr<ggml_context, FreeGgml> tensors(raw_tensors);
     if (!file) {
         throw load_error(path, "its header is damaged");
@@ -46,7 +48,8 @@ void check_adapter_file(const std::string& path) {
     const std::string suffix = ".lora_a";
     for (int64_t i = 0; i < gguf_get_n_tensors(file.get()); i++) {
         const std::string name = gguf_get_tensor_name(file.get(), i);
-        if (name.size() <= suffix.size() || name.compare(name.size() - suffix.size(), suffix.size(), suffix) != 0) {
+        if (name.size() <= suffix.size() ||
+            name.compare(name.size() - suffix.size(), suffix.size(), suffix) != 0) {
             continue;
         }
         const std::string pair = name.substr(0, name.size() - suffix.size()) + ".lora_b";
@@ -75,7 +78,8 @@ float checked_scale(float scale) {
 Adapter::Adapter(std::shared_ptr<ModelHandle> model, const std::string& path)
     : path_(path), model_(std::move(model)), adapter_(nullptr) {
     if (model_->vocab_only) {
-        throw Error(ErrorKind::UnsupportedError, "the model was loaded with vocab_only=True and has no weights");
+        throw Error(ErrorKind::UnsupportedError,
+                    "the model was loaded with vocab_only=True and has no weights");
     }
     check_gguf_file(path);
     check_adapter_file(path);
@@ -94,7 +98,8 @@ Adapter::~Adapter() {
 
 llama_adapter_lora* Adapter::native_for(const ModelHandle& model) const {
     if (&model != model_.get()) {
-        throw Error(ErrorKind::InvalidRequestError, "the adapter " + path_ + " was loaded for another Model object");
+        throw Error(ErrorKind::InvalidRequestError,
+                    "the adapter " + path_ + " was loaded for another Model object");
     }
     return adapter_;
 }
@@ -102,10 +107,12 @@ llama_adapter_lora* Adapter::native_for(const ModelHandle& model) const {
 std::map<std::string, std::string> Adapter::metadata() const {
     std::map<std::string, std::string> entries;
     for (int32_t i = 0; i < llama_adapter_meta_count(adapter_); i++) {
-        std::string key = read_text(
-            [&](char* text, size_t size) { return llama_adapter_meta_key_by_index(adapter_, i, text, size); });
-        entries[key] = read_text(
-            [&](char* text, size_t size) { return llama_adapter_meta_val_str_by_index(adapter_, i, text, size); });
+        std::string key = read_text([&](char* text, size_t size) {
+            return llama_adapter_meta_key_by_index(adapter_, i, text, size);
+        });
+        entries[key] = read_text([&](char* text, size_t size) {
+            return llama_adapter_meta_val_str_by_index(adapter_, i, text, size);
+        });
     }
     return entries;
 }

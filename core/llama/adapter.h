@@ -14,7 +14,8 @@ namespace inllama {
 // Immutable; any thread. Keeps the model's handle alive; contexts that use it keep it alive.
 class Adapter {
   public:
-    // Reads the GGUF at `path`. Throws ModelLoadError (fields path, reason): not an adapter, another base model.
+    // Reads the GGUF at `path`. Throws ModelLoadError (fields path, reason): not an adapter, another base
+    // model.
     Adapter(std::shared_ptr<ModelHandle> model, const std::string& path);
     ~Adapter();
     Adapter(const Adapter&) = delete;

@@ -20,13 +20,14 @@ Error invalid(const std::string& text) {
 
 void check_row_count(const ContextHandle& handle, size_t n, bool is_encode) {
     // A pooled sequence must be in one piece: llama.cpp lets a later piece overwrite an earlier one.
-    const bool is_pooled = handle.is_embedding && llama_pooling_type(handle.context) != LLAMA_POOLING_TYPE_NONE;
+    const bool is_pooled =
+        handle.is_embedding && llama_pooling_type(handle.context) != LLAMA_POOLING_TYPE_NONE;
     const bool is_whole = is_encode || is_pooled || !llama_get_causal_attn(handle.context);
     const size_t limit = is_whole ? llama_n_ubatch(handle.context) : llama_n_batch(handle.context);
     if (n > limit) {
         const char* name = is_whole ? "n_ubatch" : "n_batch";
-        throw invalid("the batch has " + std::to_string(n) + " tokens but " + name + " is " + std::to_string(limit) +
-                      "; split it or make a context with a larger " + name)
+        throw invalid("the batch has " + std::to_string(n) + " tokens but " + name + " is " +
+                      std::to_string(limit) + "; split it or make a context with a larger " + name)
             .with("n_tokens", n)
             .with("limit", limit);
     }
@@ -114,15 +115,16 @@ void check_batch(const ContextHandle& handle, const Batch& batch, bool is_encode
 
 void check_outputs(const ContextHandle& handle, size_t n_outputs) {
     if (n_outputs > static_cast<size_t>(handle.n_outputs_max)) {
-        throw invalid("the batch wants output for " + std::to_string(n_outputs) + " rows but n_outputs_max is " +
-                      std::to_string(handle.n_outputs_max) + "; mark fewer rows or make a context with a larger one")
+        throw invalid("the batch wants output for " + std::to_string(n_outputs) +
+                      " rows but n_outputs_max is " + std::to_string(handle.n_outputs_max) +
+                      "; mark fewer rows or make a context with a larger one")
             .with("n_outputs", n_outputs)
             .with("limit", handle.n_outputs_max);
     }
 }
 
-void fill_places(const ContextHandle& handle, const Batch& batch, bool is_encode, std::vector<Position>& positions,
-                 std::vector<SequenceId>& sequences) {
+void fill_places(const ContextHandle& handle, const Batch& batch, bool is_encode,
+                 std::vector<Position>& positions, std::vector<SequenceId>& sequences) {
     sequences = batch.sequences;
     positions = batch.positions;
     llama_memory_t memory = is_encode ? nullptr : llama_get_memory(handle.context);

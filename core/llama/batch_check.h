@@ -22,7 +22,7 @@ void check_outputs(const ContextHandle& handle, size_t n_outputs);
 
 // Writes the position and sequence of every row; a batch without positions goes on where memory ends.
 // Throws InvalidRequestError for a position that is out of range or does not follow the one before.
-void fill_places(const ContextHandle& handle, const Batch& batch, bool is_encode, std::vector<Position>& positions,
-                 std::vector<SequenceId>& sequences);
+void fill_places(const ContextHandle& handle, const Batch& batch, bool is_encode,
+                 std::vector<Position>& positions, std::vector<SequenceId>& sequences);
 
 } // namespace inllama

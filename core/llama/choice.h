@@ -9,10 +9,10 @@
 
 namespace inllama {
 
-template <class T> using Choices = std::vector<std::pair<const char*, T>>;
+template<class T> using Choices = std::vector<std::pair<const char*, T>>;
 
 // The value called `name`; throws InvalidRequestError that lists the names.
-template <class T> T choose(const Choices<T>& choices, const char* option, const std::string& name) {
+template<class T> T choose(const Choices<T>& choices, const char* option, const std::string& name) {
     std::string names;
     for (const auto& [known, value] : choices) {
         if (name == known) {
@@ -27,7 +27,7 @@ template <class T> T choose(const Choices<T>& choices, const char* option, const
 }
 
 // The name of `value`; the first one where several names mean the same.
-template <class T> std::string name_of(const Choices<T>& choices, T value) {
+template<class T> std::string name_of(const Choices<T>& choices, T value) {
     for (const auto& [name, known] : choices) {
         if (known == value) {
             return name;

@@ -55,23 +55,25 @@ bool rotates_any_layer(const ModelHandle& model) {
     return false;
 }
 
-[[noreturn]] void throw_failure(int32_t code, const ContextHandle& handle, size_t n_rows, const ErrorCapture& errors) {
+[[noreturn]] void throw_failure(int32_t code, const ContextHandle& handle, size_t n_rows,
+                                const ErrorCapture& errors) {
     const std::string rows = std::to_string(n_rows) + " rows";
     if (code == 1) {
         const auto n_ctx = llama_n_ctx(handle.context);
-        throw Error(ErrorKind::ContextFullError, "the memory of " + std::to_string(n_ctx) +
-                                                     " cells has no room for " + rows +
-                                                     "; remove sequences or make a context with a larger n_ctx")
+        throw Error(ErrorKind::ContextFullError,
+                    "the memory of " + std::to_string(n_ctx) + " cells has no room for " + rows +
+                        "; remove sequences or make a context with a larger n_ctx")
             .with("n_tokens", n_rows)
             .with("n_ctx", n_ctx);
     }
     if (code == -1) {
-        throw Error(ErrorKind::InvalidRequestError, "llama.cpp refused the batch of " + rows + ": " +
-                                                        errors.reason("it gave no reason"))
+        throw Error(ErrorKind::InvalidRequestError,
+                    "llama.cpp refused the batch of " + rows + ": " + errors.reason("it gave no reason"))
             .with("code", code);
     }
-    throw Error(ErrorKind::DecodeError, "the computation of " + rows + " failed with code " + std::to_string(code) +
-                                            ": " + errors.reason("llama.cpp gave no reason"))
+    throw Error(ErrorKind::DecodeError, "the computation of " + rows + " failed with code " +
+                                            std::to_string(code) + ": " +
+                                            errors.reason("llama.cpp gave no reason"))
         .with("code", code);
 }
 
@@ -182,10 +184,12 @@ void Context::compute(const Batch& batch, bool encode) {
     int32_t code = 0;
     try {
         const std::shared_lock<std::shared_mutex> adapters(handle.model->adapters);
-        code = encode ? llama_encode(handle.context, native.get()) : llama_decode(handle.context, native.get());
+        code =
+            encode ? llama_encode(handle.context, native.get()) : llama_decode(handle.context, native.get());
     } catch (const std::exception& error) {
         handle.is_broken = true;
-        throw Error(ErrorKind::DecodeError, std::string("the computation failed: ") + error.what()).with("code", -3);
+        throw Error(ErrorKind::DecodeError, std::string("the computation failed: ") + error.what())
+            .with("code", -3);
     }
     handle.n_outputs_reserved = std::max(handle.n_outputs_reserved, static_cast<int>(outputs.size()));
     if (code != 0) {
@@ -214,10 +218,10 @@ int32_t find_output(const ContextHandle& handle, int64_t row, const char* what) 
         std::binary_search(rows.begin(), rows.end(), static_cast<int32_t>(row))) {
         return static_cast<int32_t>(row);
     }
-    throw Error(ErrorKind::InvalidRequestError, "row " + std::to_string(row) + " has no " + what +
-                                                    ": the last call had " + std::to_string(handle.n_rows_last) +
-                                                    " rows and " + std::to_string(n) +
-                                                    " of them gave output; mark rows as outputs in the Batch")
+    throw Error(ErrorKind::InvalidRequestError,
+                "row " + std::to_string(row) + " has no " + what + ": the last call had " +
+                    std::to_string(handle.n_rows_last) + " rows and " + std::to_string(n) +
+                    " of them gave output; mark rows as outputs in the Batch")
         .with("row", row)
         .with("n_outputs", n);
 }
@@ -240,8 +244,7 @@ const float* find_logits(const ContextHandle& handle, int64_t row) {
 // Counts one view for as long as it lives and keeps the context until then.
 OutputView make_view(const std::shared_ptr<ContextHandle>& handle, const float* data, size_t size) {
     handle->n_views.fetch_add(1);
-    const std::shared_ptr<const void> owner(
-        data, [handle](const void*) { handle->n_views.fetch_sub(1); });
+    const std::shared_ptr<const void> owner(data, [handle](const void*) { handle->n_views.fetch_sub(1); });
     return {data, size, owner};
 }
 
@@ -263,7 +266,8 @@ OutputView Context::embeddings(int64_t row) {
     const std::shared_ptr<ContextHandle> held = handle();
     const ExclusiveUse::Guard guard(held->use, "Context");
     if (!held->is_embedding) {
-        throw Error(ErrorKind::UnsupportedError, "this context computes no embeddings; make it with embeddings=True");
+        throw Error(ErrorKind::UnsupportedError,
+                    "this context computes no embeddings; make it with embeddings=True");
     }
     if (llama_pooling_type(held->context) != LLAMA_POOLING_TYPE_NONE) {
         throw Error(ErrorKind::UnsupportedError, "this context pools embeddings (" +
@@ -282,8 +286,9 @@ std::vector<float> Context::sequence_embedding(SequenceId sequence) {
     const ExclusiveUse::Guard guard(held->use, "Context");
     const enum llama_pooling_type pooling = llama_pooling_type(held->context);
     if (!held->is_embedding || pooling == LLAMA_POOLING_TYPE_NONE) {
-        throw Error(ErrorKind::UnsupportedError,
-                    "this context pools nothing; make it with embeddings=True and pooling='mean', 'cls' or 'last'");
+        throw Error(
+            ErrorKind::UnsupportedError,
+            "this context pools nothing; make it with embeddings=True and pooling='mean', 'cls' or 'last'");
     }
     const float* data = llama_get_embeddings_seq(held->context, sequence);
     if (data == nullptr) {
@@ -291,8 +296,9 @@ std::vector<float> Context::sequence_embedding(SequenceId sequence) {
                     "sequence " + std::to_string(sequence) + " had no rows in the last call")
             .with("sequence", sequence);
     }
-    const auto size = pooling == LLAMA_POOLING_TYPE_RANK ? llama_model_n_cls_out(held->model->model)
-                                                         : static_cast<uint32_t>(llama_model_n_embd_out(held->model->model));
+    const auto size = pooling == LLAMA_POOLING_TYPE_RANK
+                          ? llama_model_n_cls_out(held->model->model)
+                          : static_cast<uint32_t>(llama_model_n_embd_out(held->model->model));
     return {data, data + size};
 }
 

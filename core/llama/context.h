@@ -30,23 +30,23 @@ struct ContextParams {
     std::optional<int64_t> n_threads;       // for single rows; none: the usable cores
     std::optional<int64_t> n_threads_batch; // for more rows; none: n_threads
     bool embeddings = false;
-    std::string pooling = "auto";           // auto, none, mean, cls, last, rank
-    std::string attention = "auto";         // auto, causal, non_causal
-    std::string flash_attention = "auto";   // auto, on, off
+    std::string pooling = "auto";         // auto, none, mean, cls, last, rank
+    std::string attention = "auto";       // auto, causal, non_causal
+    std::string flash_attention = "auto"; // auto, on, off
     std::string kv_type_k = "f16";
     std::string kv_type_v = "f16";
-    bool kv_unified = true;                 // one pool of cells for all sequences
-    bool swa_full = true;                   // keep all cells of sliding-window layers
+    bool kv_unified = true; // one pool of cells for all sequences
+    bool swa_full = true;   // keep all cells of sliding-window layers
     bool offload_kqv = true;
     bool op_offload = true;
-    std::string rope_scaling = "auto";      // auto, none, linear, yarn, longrope
-    double rope_freq_base = 0;              // 0: the model's
-    double rope_freq_scale = 0;             // 0: the model's
-    double yarn_ext_factor = -1;            // negative: the model's, here and below
+    std::string rope_scaling = "auto"; // auto, none, linear, yarn, longrope
+    double rope_freq_base = 0;         // 0: the model's
+    double rope_freq_scale = 0;        // 0: the model's
+    double yarn_ext_factor = -1;       // negative: the model's, here and below
     double yarn_attn_factor = -1;
     double yarn_beta_fast = -1;
     double yarn_beta_slow = -1;
-    int64_t yarn_orig_ctx = 0;              // 0: the model's
+    int64_t yarn_orig_ctx = 0; // 0: the model's
 };
 
 // llama.cpp's context and everything that must outlive it.
@@ -64,19 +64,19 @@ struct ContextHandle {
     std::vector<std::pair<std::shared_ptr<Adapter>, float>> adapters;
     ExclusiveUse use;
 
-    int n_sequence_ids = 0;            // ids that its memory takes; 0 without memory
-    bool copies_parts = false;         // its memory can share a part of a sequence
-    bool is_embedding;                 // every row gives output
-    bool can_move_keys;                // positions of cached keys can be changed
-    bool is_split;                     // one stream of cells per sequence
+    int n_sequence_ids = 0;             // ids that its memory takes; 0 without memory
+    bool copies_parts = false;          // its memory can share a part of a sequence
+    bool is_embedding;                  // every row gives output
+    bool can_move_keys;                 // positions of cached keys can be changed
+    bool is_split;                      // one stream of cells per sequence
     std::optional<int64_t> n_positions; // positions that the model can compute; none: any
-    int n_outputs_max = 0;             // rows per call
-    bool is_encoded = false;           // an encoder-decoder has its encoder output
-    bool is_broken = false;            // an exception left llama.cpp's state unknown
-    std::vector<int32_t> output_rows;  // rows of the last call that gave output, ascending
-    int n_rows_last = 0;               // rows of the last call
-    int n_outputs_reserved = 0;        // rows for which llama.cpp's output buffer has room
-    std::atomic<int> n_views{0};       // live views into that buffer
+    int n_outputs_max = 0;              // rows per call
+    bool is_encoded = false;            // an encoder-decoder has its encoder output
+    bool is_broken = false;             // an exception left llama.cpp's state unknown
+    std::vector<int32_t> output_rows;   // rows of the last call that gave output, ascending
+    int n_rows_last = 0;                // rows of the last call
+    int n_outputs_reserved = 0;         // rows for which llama.cpp's output buffer has room
+    std::atomic<int> n_views{0};        // live views into that buffer
 };
 
 // Numbers inside a context's output buffer. Valid while `owner` lives; the next decode overwrites them.
@@ -88,8 +88,8 @@ struct OutputView {
 
 // Evaluates batches of tokens. One thread at a time, else ConcurrentUseError.
 //
-// Ownership: holds the model's handle. Views and Memory objects hold the context's handle; close() frees it after
-// the last one.
+// Ownership: holds the model's handle. Views and Memory objects hold the context's handle; close() frees it
+// after the last one.
 class Context {
   public:
     // Throws InvalidRequestError, UnsupportedError or InsufficientMemoryError.
@@ -102,9 +102,9 @@ class Context {
 
     // Computes `batch` and stores it in memory.
     //
-    // Throws InvalidRequestError for rows that the context cannot take, ContextFullError if memory has no room (then
-    // nothing changed), DecodeError if the computation failed, BufferError (through BufferMoved) while views live
-    // and the output buffer would have to grow.
+    // Throws InvalidRequestError for rows that the context cannot take, ContextFullError if memory has no
+    // room (then nothing changed), DecodeError if the computation failed, BufferError (through BufferMoved)
+    // while views live and the output buffer would have to grow.
     void decode(const Batch& batch);
     // Computes `batch` without memory; for encoders. Same errors.
     void encode(const Batch& batch);

@@ -15,13 +15,14 @@ namespace inllama {
 
 namespace {
 
-constexpr int64_t kMaxRows = int64_t{1} << 24;    // n_batch: arrays of this length are allocated per row
-constexpr int64_t kMaxCells = int64_t{1} << 30;   // n_ctx: llama.cpp pads it inside 32 bits
+constexpr int64_t kMaxRows = int64_t{1} << 24;  // n_batch: arrays of this length are allocated per row
+constexpr int64_t kMaxCells = int64_t{1} << 30; // n_ctx: llama.cpp pads it inside 32 bits
 constexpr int64_t kDefaultCells = 8192;
 
 const Choices<enum llama_pooling_type> kPoolings = {
-    {"auto", LLAMA_POOLING_TYPE_UNSPECIFIED}, {"none", LLAMA_POOLING_TYPE_NONE}, {"mean", LLAMA_POOLING_TYPE_MEAN},
-    {"cls", LLAMA_POOLING_TYPE_CLS},          {"last", LLAMA_POOLING_TYPE_LAST}, {"rank", LLAMA_POOLING_TYPE_RANK},
+    {"auto", LLAMA_POOLING_TYPE_UNSPECIFIED}, {"none", LLAMA_POOLING_TYPE_NONE},
+    {"mean", LLAMA_POOLING_TYPE_MEAN},        {"cls", LLAMA_POOLING_TYPE_CLS},
+    {"last", LLAMA_POOLING_TYPE_LAST},        {"rank", LLAMA_POOLING_TYPE_RANK},
 };
 
 const Choices<llama_attention_type> kAttentions = {
@@ -37,16 +38,16 @@ const Choices<llama_flash_attn_type> kFlashAttentions = {
 };
 
 const Choices<llama_rope_scaling_type> kRopeScalings = {
-    {"auto", LLAMA_ROPE_SCALING_TYPE_UNSPECIFIED}, {"none", LLAMA_ROPE_SCALING_TYPE_NONE},
-    {"linear", LLAMA_ROPE_SCALING_TYPE_LINEAR},    {"yarn", LLAMA_ROPE_SCALING_TYPE_YARN},
+    {"auto", LLAMA_ROPE_SCALING_TYPE_UNSPECIFIED},  {"none", LLAMA_ROPE_SCALING_TYPE_NONE},
+    {"linear", LLAMA_ROPE_SCALING_TYPE_LINEAR},     {"yarn", LLAMA_ROPE_SCALING_TYPE_YARN},
     {"longrope", LLAMA_ROPE_SCALING_TYPE_LONGROPE},
 };
 
 // The types that llama.cpp's attention computes with on every backend.
 const Choices<ggml_type> kKvTypes = {
-    {"f32", GGML_TYPE_F32},   {"f16", GGML_TYPE_F16},   {"bf16", GGML_TYPE_BF16}, {"q8_0", GGML_TYPE_Q8_0},
-    {"q5_1", GGML_TYPE_Q5_1}, {"q5_0", GGML_TYPE_Q5_0}, {"q4_1", GGML_TYPE_Q4_1}, {"q4_0", GGML_TYPE_Q4_0},
-    {"iq4_nl", GGML_TYPE_IQ4_NL},
+    {"f32", GGML_TYPE_F32},   {"f16", GGML_TYPE_F16},   {"bf16", GGML_TYPE_BF16},
+    {"q8_0", GGML_TYPE_Q8_0}, {"q5_1", GGML_TYPE_Q5_1}, {"q5_0", GGML_TYPE_Q5_0},
+    {"q4_1", GGML_TYPE_Q4_1}, {"q4_0", GGML_TYPE_Q4_0}, {"iq4_nl", GGML_TYPE_IQ4_NL},
 };
 
 int64_t checked(const char* option, int64_t value, int64_t low, int64_t high, const char* unit) {
@@ -103,8 +104,9 @@ void check_kv_types(const ModelHandle& model, const llama_context_params& native
     }
     const bool is_quantized = ggml_is_quantized(native.type_k) || ggml_is_quantized(native.type_v);
     if (is_quantized && native.flash_attn_type == LLAMA_FLASH_ATTN_TYPE_DISABLED) {
-        throw Error(ErrorKind::UnsupportedError,
-                    "quantized kv_type_k or kv_type_v needs flash attention; set flash_attention='on' or use f16")
+        throw Error(
+            ErrorKind::UnsupportedError,
+            "quantized kv_type_k or kv_type_v needs flash attention; set flash_attention='on' or use f16")
             .with("option", std::string("flash_attention"));
     }
 }
@@ -112,13 +114,15 @@ void check_kv_types(const ModelHandle& model, const llama_context_params& native
 void check_pooling(const ModelHandle& model, const llama_context_params& native) {
     // A model file's own value reaches a switch without a default.
     const enum llama_pooling_type pooling = native.pooling_type == LLAMA_POOLING_TYPE_UNSPECIFIED
-                                           ? model.model->hparams.pooling_type
-                                           : native.pooling_type;
+                                                ? model.model->hparams.pooling_type
+                                                : native.pooling_type;
     if (pooling < LLAMA_POOLING_TYPE_UNSPECIFIED || pooling > LLAMA_POOLING_TYPE_RANK) {
-        throw Error(ErrorKind::UnsupportedError, "the model file names pooling type " + std::to_string(pooling) +
+        throw Error(ErrorKind::UnsupportedError, "the model file names pooling type " +
+                                                     std::to_string(pooling) +
                                                      ", which does not exist; give pooling=");
     }
-    if (pooling == LLAMA_POOLING_TYPE_RANK && model.model->cls == nullptr && model.model->cls_out == nullptr) {
+    if (pooling == LLAMA_POOLING_TYPE_RANK && model.model->cls == nullptr &&
+        model.model->cls_out == nullptr) {
         throw Error(ErrorKind::UnsupportedError, "pooling 'rank' needs a model with a classification head");
     }
 }
@@ -128,17 +132,19 @@ void fit_mean_pooling(const ModelHandle& model, llama_context_params& native) {
     const llama_hparams& hparams = model.model->hparams;
     const enum llama_pooling_type pooling =
         native.pooling_type == LLAMA_POOLING_TYPE_UNSPECIFIED ? hparams.pooling_type : native.pooling_type;
-    const bool is_mean = pooling == LLAMA_POOLING_TYPE_MEAN ||
-                         (pooling == LLAMA_POOLING_TYPE_RANK && hparams.pooling_type_cls == LLAMA_POOLING_TYPE_MEAN);
+    const bool is_mean =
+        pooling == LLAMA_POOLING_TYPE_MEAN ||
+        (pooling == LLAMA_POOLING_TYPE_RANK && hparams.pooling_type_cls == LLAMA_POOLING_TYPE_MEAN);
     if (!is_mean) {
         return;
     }
     native.n_ubatch -= native.n_ubatch % native.n_seq_max;
     if (native.n_ubatch == 0 || native.n_outputs_max < native.n_ubatch) {
-        throw Error(ErrorKind::InvalidRequestError,
-                    "mean pooling needs n_ubatch of at least n_seq_max and n_outputs_max of at least n_ubatch, but they are " +
-                        std::to_string(native.n_ubatch) + ", " + std::to_string(native.n_seq_max) + " and " +
-                        std::to_string(native.n_outputs_max))
+        throw Error(ErrorKind::InvalidRequestError, "mean pooling needs n_ubatch of at least n_seq_max and "
+                                                    "n_outputs_max of at least n_ubatch, but they are " +
+                                                        std::to_string(native.n_ubatch) + ", " +
+                                                        std::to_string(native.n_seq_max) + " and " +
+                                                        std::to_string(native.n_outputs_max))
             .with("n_seq_max", native.n_seq_max);
     }
 }
@@ -163,8 +169,8 @@ void check_encoder(const ModelHandle& model, const llama_context_params& native)
 void check_memory(const ModelHandle& model, const llama_context_params& native) {
     const uint64_t limit = memory_limit_bytes();
     const int n_head = std::max(1, llama_model_n_head(model.model));
-    const double row = static_cast<double>(llama_model_n_embd(model.model)) / n_head *
-                       llama_model_n_head_kv(model.model);
+    const double row =
+        static_cast<double>(llama_model_n_embd(model.model)) / n_head * llama_model_n_head_kv(model.model);
     const auto bytes_of = [&](ggml_type type) {
         return row * static_cast<double>(ggml_type_size(type)) / static_cast<double>(ggml_blck_size(type));
     };
@@ -175,8 +181,9 @@ void check_memory(const ModelHandle& model, const llama_context_params& native) 
     if (limit > 0 && needed + outputs > static_cast<double>(limit)) {
         throw Error(ErrorKind::InsufficientMemoryError,
                     "n_ctx " + std::to_string(native.n_ctx) + " needs more than " +
-                        std::to_string(static_cast<uint64_t>(needed + outputs) >> 20) + " MiB but this process may use " +
-                        std::to_string(limit >> 20) + " MiB; use a smaller n_ctx or a smaller kv_type")
+                        std::to_string(static_cast<uint64_t>(needed + outputs) >> 20) +
+                        " MiB but this process may use " + std::to_string(limit >> 20) +
+                        " MiB; use a smaller n_ctx or a smaller kv_type")
             .with("n_ctx", native.n_ctx)
             .with("needed_bytes", static_cast<uint64_t>(needed + outputs))
             .with("limit_bytes", limit);
@@ -195,12 +202,14 @@ std::string pooling_name(enum llama_pooling_type type) {
 
 llama_context_params to_llama(const ModelHandle& model, const ContextParams& params) {
     if (model.vocab_only) {
-        throw Error(ErrorKind::UnsupportedError,
-                    "the model was loaded with vocab_only=True and has no weights; load it without to compute");
+        throw Error(
+            ErrorKind::UnsupportedError,
+            "the model was loaded with vocab_only=True and has no weights; load it without to compute");
     }
     llama_context_params native = llama_context_default_params();
     const int64_t trained = model.n_ctx_train;
-    const int64_t wanted = params.n_ctx.value_or(trained > 0 ? std::min(trained, kDefaultCells) : kDefaultCells);
+    const int64_t wanted =
+        params.n_ctx.value_or(trained > 0 ? std::min(trained, kDefaultCells) : kDefaultCells);
     // llama.cpp pads to 256 after it used the number to limit n_batch.
     const int64_t n_ctx = (checked("n_ctx", wanted, 1, kMaxCells, "cells") + 255) / 256 * 256;
     native.n_ctx = static_cast<uint32_t>(n_ctx);
@@ -210,14 +219,15 @@ llama_context_params to_llama(const ModelHandle& model, const ContextParams& par
     native.n_batch = static_cast<uint32_t>(n_batch);
     native.n_ubatch =
         static_cast<uint32_t>(std::min(n_batch, checked("n_ubatch", params.n_ubatch, 1, kMaxRows, "rows")));
-    native.n_seq_max = static_cast<uint32_t>(checked("n_seq_max", params.n_seq_max, 1,
-                                                     static_cast<int64_t>(llama_max_parallel_sequences()), "sequences"));
+    native.n_seq_max = static_cast<uint32_t>(checked(
+        "n_seq_max", params.n_seq_max, 1, static_cast<int64_t>(llama_max_parallel_sequences()), "sequences"));
     const int64_t n_outputs = params.n_outputs_max.value_or(n_batch);
     native.n_outputs_max =
         static_cast<uint32_t>(std::min(n_batch, checked("n_outputs_max", n_outputs, 1, kMaxRows, "rows")));
     native.n_outputs_max_per_seq = 0;
     native.n_threads = checked_threads("n_threads", params.n_threads.value_or(usable_cores()));
-    native.n_threads_batch = checked_threads("n_threads_batch", params.n_threads_batch.value_or(native.n_threads));
+    native.n_threads_batch =
+        checked_threads("n_threads_batch", params.n_threads_batch.value_or(native.n_threads));
     native.embeddings = params.embeddings;
     native.pooling_type = choose(kPoolings, "pooling", params.pooling);
     native.flash_attn_type = choose(kFlashAttentions, "flash_attention", params.flash_attention);

@@ -7,7 +7,8 @@
 
 namespace inllama {
 
-// Throws InvalidRequestError, UnsupportedError or InsufficientMemoryError for what would fail or abort inside.
+// Throws InvalidRequestError, UnsupportedError or InsufficientMemoryError for what would fail or abort
+// inside.
 llama_context_params to_llama(const ModelHandle& model, const ContextParams& params);
 
 // `n` as a thread count; throws InvalidRequestError outside 1..512.

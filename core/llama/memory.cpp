@@ -19,9 +19,10 @@ llama_memory_t native(const ContextHandle& context) {
 
 void check_range(PositionRange range) {
     if (range.begin < 0 || (range.end && *range.end < range.begin)) {
-        throw Error(ErrorKind::InvalidRequestError, "the positions " + std::to_string(range.begin) + " to " +
-                                                        std::to_string(range.end.value_or(-1)) +
-                                                        " are no range; begin at 0 or later and end after the beginning");
+        throw Error(ErrorKind::InvalidRequestError,
+                    "the positions " + std::to_string(range.begin) + " to " +
+                        std::to_string(range.end.value_or(-1)) +
+                        " are no range; begin at 0 or later and end after the beginning");
     }
 }
 
@@ -33,15 +34,16 @@ Position end_of(PositionRange range) {
 
 Memory::Memory(std::shared_ptr<ContextHandle> context) : context_(std::move(context)) {
     if (native(*context_) == nullptr) {
-        throw Error(ErrorKind::UnsupportedError, "this context has no memory: its model reads each batch anew");
+        throw Error(ErrorKind::UnsupportedError,
+                    "this context has no memory: its model reads each batch anew");
     }
 }
 
 void Memory::check_sequence(SequenceId sequence) const {
     if (sequence < 0 || sequence >= context_->n_sequence_ids) {
-        throw Error(ErrorKind::InvalidRequestError, "sequence " + std::to_string(sequence) +
-                                                        " is out of range: this memory has " +
-                                                        std::to_string(context_->n_sequence_ids) + " sequences")
+        throw Error(ErrorKind::InvalidRequestError,
+                    "sequence " + std::to_string(sequence) + " is out of range: this memory has " +
+                        std::to_string(context_->n_sequence_ids) + " sequences")
             .with("sequence", sequence)
             .with("limit", context_->n_sequence_ids);
     }
@@ -49,8 +51,9 @@ void Memory::check_sequence(SequenceId sequence) const {
 
 void Memory::check_shift() const {
     if (!can_shift()) {
-        throw Error(ErrorKind::UnsupportedError,
-                    "the positions in this memory cannot be moved: not with this model, or not with this kv_type_k");
+        throw Error(
+            ErrorKind::UnsupportedError,
+            "the positions in this memory cannot be moved: not with this model, or not with this kv_type_k");
     }
 }
 
@@ -71,8 +74,9 @@ void Memory::copy(SequenceId from, SequenceId to, PositionRange range) {
     check_sequence(to);
     check_range(range);
     if (!context_->copies_parts && (range.begin > 0 || range.end)) {
-        throw Error(ErrorKind::UnsupportedError,
-                    "this memory copies whole sequences only; leave out begin and end, then remove what is too much");
+        throw Error(
+            ErrorKind::UnsupportedError,
+            "this memory copies whole sequences only; leave out begin and end, then remove what is too much");
     }
     llama_memory_seq_cp(native(*context_), from, to, range.begin, end_of(range));
 }

@@ -17,8 +17,8 @@ struct PositionRange {
 
 // The memory of a context. Same threads as the context; keeps its handle alive.
 //
-// Every function throws InvalidRequestError for a sequence id that this memory does not have. Models that attend to
-// everything also take ids from n_seq_max up to 255, which can hold what other sequences computed.
+// Every function throws InvalidRequestError for a sequence id that this memory does not have. Models that
+// attend to everything also take ids from n_seq_max up to 255, which can hold what other sequences computed.
 class Memory {
   public:
     // Throws UnsupportedError if the context has no memory (encoders).

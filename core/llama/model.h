@@ -22,17 +22,17 @@ namespace inllama {
 using MetadataValue = std::variant<bool, int64_t, double, std::string>;
 
 struct ModelParams {
-    std::optional<int64_t> gpu_layers;       // layers kept on GPUs; none: all
-    std::string load_mode = "auto";          // auto, none, mmap, mlock, mmap_mlock, direct_io
-    std::string split_mode = "layer";        // none, layer, row, tensor
-    std::vector<std::string> devices;        // names from devices(); empty: all
-    std::vector<float> tensor_split;         // share of each device; empty: by free memory
+    std::optional<int64_t> gpu_layers; // layers kept on GPUs; none: all
+    std::string load_mode = "auto";    // auto, none, mmap, mlock, mmap_mlock, direct_io
+    std::string split_mode = "layer";  // none, layer, row, tensor
+    std::vector<std::string> devices;  // names from devices(); empty: all
+    std::vector<float> tensor_split;   // share of each device; empty: by free memory
     std::map<std::string, MetadataValue> kv_overrides;
     std::vector<std::pair<std::string, std::string>> tensor_overrides; // regex on tensor names -> buffer type
-    bool vocab_only = false;                 // no weights: only a tokenizer and metadata
-    bool check_tensors = false;              // refuse NaN and infinite weights
-    bool repack = true;                      // faster weight layouts, which are not shared with other processes
-    std::function<bool(float)> progress;     // 0..1, on the loading thread; false stops
+    bool vocab_only = false;             // no weights: only a tokenizer and metadata
+    bool check_tensors = false;          // refuse NaN and infinite weights
+    bool repack = true;                  // faster weight layouts, which are not shared with other processes
+    std::function<bool(float)> progress; // 0..1, on the loading thread; false stops
 };
 
 // llama.cpp's model and the lock over its set of adapters. Freed when the last object that uses it is gone.
@@ -54,8 +54,8 @@ struct ModelHandle {
 
 // A loaded model. Immutable: any number of threads, contexts and tokenizers share it.
 //
-// Ownership: contexts, tokenizers, samplers and adapters hold the handle, so weights outlive this object as long
-// as one of them needs them.
+// Ownership: contexts, tokenizers, samplers and adapters hold the handle, so weights outlive this object as
+// long as one of them needs them.
 class Model {
   public:
     // Reads the file at `path`, a GGUF (the first one of a split model). Blocks; any thread.
@@ -63,7 +63,8 @@ class Model {
     // Throws ModelLoadError (fields path, reason) or InvalidRequestError for a bad parameter.
     Model(const std::string& path, const ModelParams& params);
 
-    // Lets go of the weights; they are freed when the last context, tokenizer or adapter of this model is gone.
+    // Lets go of the weights; they are freed when the last context, tokenizer or adapter of this model is
+    // gone.
     void close();
     bool is_closed() const { return handle_ == nullptr; }
 

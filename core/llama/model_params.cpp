@@ -11,9 +11,12 @@ namespace inllama {
 namespace {
 
 const Choices<llama_load_mode> kLoadModes = {
-    {"auto", LLAMA_LOAD_MODE_AUTO},   {"none", LLAMA_LOAD_MODE_NONE},
-    {"mmap", LLAMA_LOAD_MODE_MMAP},   {"mlock", LLAMA_LOAD_MODE_MLOCK},
-    {"mmap_mlock", LLAMA_LOAD_MODE_MMAP_MLOCK}, {"direct_io", LLAMA_LOAD_MODE_DIRECT_IO},
+    {"auto", LLAMA_LOAD_MODE_AUTO},
+    {"none", LLAMA_LOAD_MODE_NONE},
+    {"mmap", LLAMA_LOAD_MODE_MMAP},
+    {"mlock", LLAMA_LOAD_MODE_MLOCK},
+    {"mmap_mlock", LLAMA_LOAD_MODE_MMAP_MLOCK},
+    {"direct_io", LLAMA_LOAD_MODE_DIRECT_IO},
 };
 
 const Choices<llama_split_mode> kSplitModes = {
@@ -61,7 +64,8 @@ LlamaModelParams::LlamaModelParams(const ModelParams& params) : native_(llama_mo
     native_.n_gpu_layers = -1;
     if (params.gpu_layers) {
         if (*params.gpu_layers < 0 || *params.gpu_layers > std::numeric_limits<int32_t>::max()) {
-            throw bad("gpu_layers", "is " + std::to_string(*params.gpu_layers) + "; use 0 or more, or 'auto' for all");
+            throw bad("gpu_layers",
+                      "is " + std::to_string(*params.gpu_layers) + "; use 0 or more, or 'auto' for all");
         }
         native_.n_gpu_layers = static_cast<int32_t>(*params.gpu_layers);
     }
@@ -145,13 +149,15 @@ void LlamaModelParams::set_kv_overrides(const std::map<std::string, MetadataValu
     native_.kv_overrides = kv_overrides_.data();
 }
 
-void LlamaModelParams::set_tensor_overrides(const std::vector<std::pair<std::string, std::string>>& overrides) {
+void LlamaModelParams::set_tensor_overrides(
+    const std::vector<std::pair<std::string, std::string>>& overrides) {
     if (overrides.empty()) {
         return;
     }
     if (overrides.size() >= llama_max_tensor_buft_overrides()) {
         throw bad("tensor_overrides", "has " + std::to_string(overrides.size()) + " entries; at most " +
-                                          std::to_string(llama_max_tensor_buft_overrides() - 1) + " are possible");
+                                          std::to_string(llama_max_tensor_buft_overrides() - 1) +
+                                          " are possible");
     }
     for (const auto& [pattern, buffer_type] : overrides) {
         tensor_overrides_.push_back({pattern.c_str(), find_buffer_type(buffer_type)});

@@ -6,9 +6,9 @@
 
 namespace inllama {
 
-// Calls `read(buffer, size)` until the text fits. `read` gives the text's full length, or a negative number if there
-// is none, which becomes an empty text.
-template <class Read> std::string read_text(Read read) {
+// Calls `read(buffer, size)` until the text fits. `read` gives the text's full length, or a negative number
+// if there is none, which becomes an empty text.
+template<class Read> std::string read_text(Read read) {
     std::string text(128, '\0');
     for (;;) {
         const int length = read(text.data(), text.size());

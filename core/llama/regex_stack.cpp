@@ -13,12 +13,13 @@ namespace {
 // libstdc++'s matcher was measured at about 320 bytes a character (GCC 12, -O3, x86-64).
 constexpr size_t kStackBytesPerCharacter = 1024;
 
-// From llm_tokenizer_bpe in llama-vocab.cpp and unicode_regex_split_custom in unicode.cpp, at the pinned commit.
+// From llm_tokenizer_bpe in llama-vocab.cpp and unicode_regex_split_custom in unicode.cpp, at the pinned
+// commit.
 const std::set<std::string> kWithoutRepetition = {
-    "gpt-2",     "llama3",    "llama-v3", "llama-bpe",   "falcon3",  "falcon-h1", "pixtral",   "midm-2.0",
-    "lfm2",      "dbrx",      "smaug-bpe", "chatglm-bpe", "glm4",    "mpt",       "olmo",      "jais",
-    "trillion",  "qwen2",     "qwen35",   "stablelm2",   "hunyuan",  "grok-2",    "kimi-k2",   "gemma4",
-    "starcoder", "refact",    "command-r", "smollm",     "codeshell", "exaone",
+    "gpt-2",     "llama3", "llama-v3",  "llama-bpe",   "falcon3",   "falcon-h1", "pixtral", "midm-2.0",
+    "lfm2",      "dbrx",   "smaug-bpe", "chatglm-bpe", "glm4",      "mpt",       "olmo",    "jais",
+    "trillion",  "qwen2",  "qwen35",    "stablelm2",   "hunyuan",   "grok-2",    "kimi-k2", "gemma4",
+    "starcoder", "refact", "command-r", "smollm",      "codeshell", "exaone",
 };
 const std::set<std::string> kOverKinds = {"poro-chat", "bloom", "gpt3-finnish", "viking", "whitespace"};
 

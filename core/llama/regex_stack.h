@@ -21,8 +21,8 @@ enum class RegexRuns {
     any,       // words and the spaces between them
 };
 
-// How the model's tokenizer splits text. Byte-pair vocabularies split with regular expressions first; llama.cpp has
-// its own code for the most common ones and gives all others to std::regex.
+// How the model's tokenizer splits text. Byte-pair vocabularies split with regular expressions first;
+// llama.cpp has its own code for the most common ones and gives all others to std::regex.
 RegexRuns regex_runs(const llama_model* model);
 
 // The length, in characters, of the longest match in `text`. Characters beyond ASCII count as every kind.

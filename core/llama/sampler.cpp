@@ -16,15 +16,17 @@ namespace inllama {
 namespace {
 
 constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
-// While a lazy grammar waits, llama.cpp searches all text so far with a std::regex that recurses per character.
+// While a lazy grammar waits, llama.cpp searches all text so far with a std::regex that recurses per
+// character.
 constexpr size_t kMaxLazyBytes = size_t{1} << 16;
 constexpr size_t kLazyStackBytes = size_t{256} << 20;
 
 Error no_token(bool has_grammar) {
-    return has_grammar ? Error(ErrorKind::GrammarError, "the grammar allows no token here; "
-                                                        "it and the other samplers of the chain exclude each other")
-                       : Error(ErrorKind::InvalidRequestError,
-                               "every token is excluded; check logit_bias and the order of the chain");
+    return has_grammar
+               ? Error(ErrorKind::GrammarError, "the grammar allows no token here; "
+                                                "it and the other samplers of the chain exclude each other")
+               : Error(ErrorKind::InvalidRequestError,
+                       "every token is excluded; check logit_bias and the order of the chain");
 }
 
 Error not_numbers() {
@@ -46,10 +48,11 @@ Sampler::Sampler(std::shared_ptr<const Tokenizer> tokenizer, const std::vector<S
       candidates_(std::make_unique<Candidates>()) {
     const auto n_selecting = std::count_if(stages.begin(), stages.end(), is_selecting);
     if (n_selecting != 1 || !is_selecting(stages.back())) {
-        throw Error(ErrorKind::InvalidRequestError,
-                    "a chain must end with its only selecting sampler (greedy, dist, mirostat, mirostat_v2 or "
-                    "adaptive_p) but this one has " +
-                        std::to_string(n_selecting) + " of " + std::to_string(stages.size()) + " samplers")
+        throw Error(
+            ErrorKind::InvalidRequestError,
+            "a chain must end with its only selecting sampler (greedy, dist, mirostat, mirostat_v2 or "
+            "adaptive_p) but this one has " +
+                std::to_string(n_selecting) + " of " + std::to_string(stages.size()) + " samplers")
             .with("n_selecting", n_selecting);
     }
     for (const SamplerStage& stage : stages) {
@@ -90,7 +93,8 @@ void Sampler::check_usable() const {
 
 Token Sampler::sample(Context& context, int64_t row, bool accept) {
     if (context.handle()->model != tokenizer_->model()) {
-        throw Error(ErrorKind::InvalidRequestError, "the sampler was made for another Model object than the context");
+        throw Error(ErrorKind::InvalidRequestError,
+                    "the sampler was made for another Model object than the context");
     }
     Token token = 0;
     context.read_logits(row, [&](const float* logits, size_t n) { token = sample(logits, n, accept); });
@@ -108,7 +112,8 @@ Token Sampler::sample(const float* logits, size_t n, bool accept) {
             .with("n_vocab", tokenizer_->n_tokens());
     }
     if (must_accept_ && !accept) {
-        throw Error(ErrorKind::UnsupportedError, "adaptive_p learns from each choice; sample with accept=True");
+        throw Error(ErrorKind::UnsupportedError,
+                    "adaptive_p learns from each choice; sample with accept=True");
     }
     const Token token = select(logits, n);
     if (accept) {
@@ -180,7 +185,8 @@ bool Sampler::allows(Token token) const {
 void Sampler::accept_checked(Token token) {
     try {
         if (!allows(token)) {
-            throw Error(ErrorKind::GrammarError, "the grammar forbids token " + std::to_string(token) + " here")
+            throw Error(ErrorKind::GrammarError,
+                        "the grammar forbids token " + std::to_string(token) + " here")
                 .with("token", token);
         }
         if (is_lazy_ && n_lazy_bytes_ < kMaxLazyBytes) {
@@ -197,7 +203,8 @@ void Sampler::accept_checked(Token token) {
         throw;
     } catch (const std::exception& error) {
         is_broken_ = true;
-        throw Error(ErrorKind::GrammarError, std::string("the grammar failed: ") + error.what()).with("token", token);
+        throw Error(ErrorKind::GrammarError, std::string("the grammar failed: ") + error.what())
+            .with("token", token);
     }
 }
 

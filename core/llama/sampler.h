@@ -17,8 +17,8 @@ namespace inllama {
 // One thread at a time, else ConcurrentUseError. Keeps the tokenizer, and so the model, alive.
 class Sampler {
   public:
-    // Throws InvalidRequestError for a stage out of range or a chain that does not end with its one selecting stage,
-    // GrammarError for a grammar that cannot be enforced.
+    // Throws InvalidRequestError for a stage out of range or a chain that does not end with its one selecting
+    // stage, GrammarError for a grammar that cannot be enforced.
     Sampler(std::shared_ptr<const Tokenizer> tokenizer, const std::vector<SamplerStage>& stages);
     ~Sampler();
     Sampler(const Sampler&) = delete;
@@ -31,7 +31,8 @@ class Sampler {
     Token sample(Context& context, int64_t row, bool accept);
     // The same for `n` logits from anywhere.
     Token sample(const float* logits, size_t n, bool accept);
-    // Tells the chain that `token` is next. Throws GrammarError, and changes nothing, if a grammar forbids it.
+    // Tells the chain that `token` is next. Throws GrammarError, and changes nothing, if a grammar forbids
+    // it.
     void accept(Token token);
     // The same for the tokens of a prompt, which penalties see and grammars do not.
     void accept_prompt(const std::vector<Token>& tokens);
@@ -59,11 +60,11 @@ class Sampler {
     std::vector<llama_sampler*> grammars_; // owned by the chain
     std::unique_ptr<Candidates> candidates_;
     mutable ExclusiveUse use_;
-    bool is_greedy_ = false;    // nothing but the largest logit counts
-    bool must_accept_ = false;  // adaptive_p keeps a choice that only accept() may consume
-    bool is_lazy_ = false;      // a grammar waits for its trigger
-    size_t n_lazy_bytes_ = 0;   // what its regular expression searches
-    bool is_broken_ = false;    // an exception left a grammar's state unknown
+    bool is_greedy_ = false;   // nothing but the largest logit counts
+    bool must_accept_ = false; // adaptive_p keeps a choice that only accept() may consume
+    bool is_lazy_ = false;     // a grammar waits for its trigger
+    size_t n_lazy_bytes_ = 0;  // what its regular expression searches
+    bool is_broken_ = false;   // an exception left a grammar's state unknown
 };
 
 } // namespace inllama

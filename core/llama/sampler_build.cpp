@@ -16,8 +16,8 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLargest = 1e30; // beyond it a product of two options is no float
 constexpr int64_t kMaxCount = int64_t{1} << 30;
-constexpr int64_t kMaxWindow = int64_t{1} << 22;     // tokens that penalties look back; allocated at once
-constexpr size_t kMaxBreakerBytes = 40;              // llama.cpp cuts longer ones
+constexpr int64_t kMaxWindow = int64_t{1} << 22; // tokens that penalties look back; allocated at once
+constexpr size_t kMaxBreakerBytes = 40;          // llama.cpp cuts longer ones
 
 Error bad(const char* option, const std::string& text) {
     return Error(ErrorKind::InvalidRequestError, std::string(option) + " " + text).with("option", option);
@@ -25,7 +25,8 @@ Error bad(const char* option, const std::string& text) {
 
 float number(const char* option, double value, double low, double high) {
     if (std::isnan(value) || value < low || value > std::min(high, kLargest)) {
-        throw bad(option, "is " + std::to_string(value) + " but must be a number from " + std::to_string(low) + " to " +
+        throw bad(option, "is " + std::to_string(value) + " but must be a number from " +
+                              std::to_string(low) + " to " +
                               (high == kInfinity ? "1e30" : std::to_string(high)))
             .with("value", value);
     }
@@ -47,7 +48,8 @@ size_t keep(int64_t min_keep) {
 
 class Builder {
   public:
-    explicit Builder(const Tokenizer& tokenizer) : tokenizer_(tokenizer), vocab_(tokenizer.model()->vocab()) {}
+    explicit Builder(const Tokenizer& tokenizer)
+        : tokenizer_(tokenizer), vocab_(tokenizer.model()->vocab()) {}
 
     llama_sampler* operator()(const Greedy&) const { return llama_sampler_init_greedy(); }
 
@@ -55,9 +57,9 @@ class Builder {
 
     llama_sampler* operator()(const Mirostat& stage) const {
         // With m of 1 the estimate divides by zero; with 0 it reads before its array.
-        return llama_sampler_init_mirostat(tokenizer_.n_tokens(), stage.seed,
-                                           number("tau", stage.tau, 1e-6, 1e6), number("eta", stage.eta, 0, 1e6),
-                                           count("m", stage.m, 2, tokenizer_.n_tokens()));
+        return llama_sampler_init_mirostat(
+            tokenizer_.n_tokens(), stage.seed, number("tau", stage.tau, 1e-6, 1e6),
+            number("eta", stage.eta, 0, 1e6), count("m", stage.m, 2, tokenizer_.n_tokens()));
     }
 
     llama_sampler* operator()(const MirostatV2& stage) const {
@@ -70,7 +72,9 @@ class Builder {
                                              number("decay", stage.decay, 0, 0.99), stage.seed);
     }
 
-    llama_sampler* operator()(const TopK& stage) const { return llama_sampler_init_top_k(count("k", stage.k, 0)); }
+    llama_sampler* operator()(const TopK& stage) const {
+        return llama_sampler_init_top_k(count("k", stage.k, 0));
+    }
 
     llama_sampler* operator()(const TopP& stage) const {
         return llama_sampler_init_top_p(number("top_p", stage.p, 0, 1), keep(stage.min_keep));
@@ -105,26 +109,27 @@ class Builder {
     }
 
     llama_sampler* operator()(const Penalties& stage) const {
-        return llama_sampler_init_penalties(
-            tokenizer_.n_tokens(), count("last_n", stage.last_n, 0, kMaxWindow),
-            number("repeat_penalty", stage.repeat, 1e-6, kInfinity),
-            number("frequency_penalty", stage.frequency, -1e6, 1e6),
-            number("presence_penalty", stage.presence, -1e6, 1e6));
+        return llama_sampler_init_penalties(tokenizer_.n_tokens(),
+                                            count("last_n", stage.last_n, 0, kMaxWindow),
+                                            number("repeat_penalty", stage.repeat, 1e-6, kInfinity),
+                                            number("frequency_penalty", stage.frequency, -1e6, 1e6),
+                                            number("presence_penalty", stage.presence, -1e6, 1e6));
     }
 
     llama_sampler* operator()(const Dry& stage) const {
         std::vector<const char*> breakers;
         for (const std::string& breaker : stage.sequence_breakers) {
-            if (breaker.empty() || breaker.size() > kMaxBreakerBytes || breaker.find('\0') != std::string::npos) {
+            if (breaker.empty() || breaker.size() > kMaxBreakerBytes ||
+                breaker.find('\0') != std::string::npos) {
                 throw bad("sequence_breakers", "has a text of " + std::to_string(breaker.size()) +
                                                    " bytes; each must have 1 to 40 bytes without NUL");
             }
             breakers.push_back(breaker.c_str());
         }
-        return llama_sampler_init_dry(vocab_, number("multiplier", stage.multiplier, 0, 1e6),
-                                      number("base", stage.base, 1, 1e6),
-                                      count("allowed_length", stage.allowed_length, 0),
-                                      count("last_n", stage.last_n, 0, kMaxWindow), breakers.data(), breakers.size());
+        return llama_sampler_init_dry(
+            vocab_, number("multiplier", stage.multiplier, 0, 1e6), number("base", stage.base, 1, 1e6),
+            count("allowed_length", stage.allowed_length, 0), count("last_n", stage.last_n, 0, kMaxWindow),
+            breakers.data(), breakers.size());
     }
 
     llama_sampler* operator()(const LogitBias& stage) const {
@@ -164,11 +169,12 @@ class Builder {
         try {
             sampler = stage.is_lazy
                           ? llama_sampler_init_grammar_lazy_patterns(
-                                vocab_, stage.text.c_str(), stage.root.c_str(), patterns.data(), patterns.size(),
-                                stage.trigger_tokens.data(), stage.trigger_tokens.size())
+                                vocab_, stage.text.c_str(), stage.root.c_str(), patterns.data(),
+                                patterns.size(), stage.trigger_tokens.data(), stage.trigger_tokens.size())
                           : llama_sampler_init_grammar(vocab_, stage.text.c_str(), stage.root.c_str());
         } catch (const std::exception& error) {
-            throw Error(ErrorKind::GrammarError, std::string("llama.cpp refused the grammar: ") + error.what());
+            throw Error(ErrorKind::GrammarError,
+                        std::string("llama.cpp refused the grammar: ") + error.what());
         }
         if (sampler == nullptr) {
             throw Error(ErrorKind::GrammarError, "llama.cpp refused the grammar");

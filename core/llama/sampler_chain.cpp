@@ -8,7 +8,8 @@ namespace {
 
 constexpr int64_t kMirostatWindow = 100; // "m" of the paper (arXiv 2007.14966)
 
-void add_constraints(const SamplingParams& params, const Tokenizer& tokenizer, std::vector<SamplerStage>& stages) {
+void add_constraints(const SamplingParams& params, const Tokenizer& tokenizer,
+                     std::vector<SamplerStage>& stages) {
     LogitBias bias;
     bias.biases.assign(params.logit_bias.begin(), params.logit_bias.end());
     if (params.ignore_eos) {
@@ -60,7 +61,8 @@ void add_truncation(const SamplingParams& params, uint32_t seed, std::vector<Sam
 
 void add_temperature(const SamplingParams& params, std::vector<SamplerStage>& stages) {
     if (params.dynatemp_range > 0.0) {
-        stages.push_back(DynamicTemperature{params.temperature, params.dynatemp_range, params.dynatemp_exponent});
+        stages.push_back(
+            DynamicTemperature{params.temperature, params.dynatemp_range, params.dynatemp_exponent});
     } else {
         stages.push_back(Temperature{params.temperature});
     }
@@ -68,7 +70,8 @@ void add_temperature(const SamplingParams& params, std::vector<SamplerStage>& st
 
 } // namespace
 
-std::vector<SamplerStage> stages_for(const SamplingParams& params, uint32_t seed, const Tokenizer& tokenizer) {
+std::vector<SamplerStage> stages_for(const SamplingParams& params, uint32_t seed,
+                                     const Tokenizer& tokenizer) {
     std::vector<SamplerStage> stages;
     add_constraints(params, tokenizer, stages);
     add_penalties(params, stages);

@@ -9,8 +9,9 @@
 
 namespace inllama {
 
-// The stages for `params`, without those that are off, in llama.cpp's default order: bias, grammar, penalties, dry,
-// top_n_sigma, top_k, typical_p, top_p, min_p, xtc, temperature, selection. Temperature 0 is greedy.
+// The stages for `params`, without those that are off, in llama.cpp's default order: bias, grammar,
+// penalties, dry, top_n_sigma, top_k, typical_p, top_p, min_p, xtc, temperature, selection. Temperature 0 is
+// greedy.
 //
 // `seed` is the request's own or one that was drawn for it.
 std::vector<SamplerStage> stages_for(const SamplingParams& params, uint32_t seed, const Tokenizer& tokenizer);

@@ -17,8 +17,8 @@ uint32_t random_seed() {
 
 uint32_t checked_seed(int64_t seed) {
     if (seed < 0 || seed >= int64_t{LLAMA_DEFAULT_SEED}) {
-        throw Error(ErrorKind::InvalidRequestError,
-                    "seed is " + std::to_string(seed) + " but must be 0 to " + std::to_string(LLAMA_DEFAULT_SEED - 1))
+        throw Error(ErrorKind::InvalidRequestError, "seed is " + std::to_string(seed) + " but must be 0 to " +
+                                                        std::to_string(LLAMA_DEFAULT_SEED - 1))
             .with("option", "seed")
             .with("value", seed);
     }

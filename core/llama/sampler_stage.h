@@ -92,8 +92,9 @@ struct Grammar {
     bool is_lazy = false;
 };
 
-using SamplerStage = std::variant<Greedy, Dist, Mirostat, MirostatV2, AdaptiveP, TopK, TopP, MinP, Typical, TopNSigma,
-                                  Xtc, Temperature, DynamicTemperature, Penalties, Dry, LogitBias, Infill, Grammar>;
+using SamplerStage =
+    std::variant<Greedy, Dist, Mirostat, MirostatV2, AdaptiveP, TopK, TopP, MinP, Typical, TopNSigma, Xtc,
+                 Temperature, DynamicTemperature, Penalties, Dry, LogitBias, Infill, Grammar>;
 
 // A seed that nobody chose: drawn from the system, and never llama.cpp's mark for "random".
 uint32_t random_seed();

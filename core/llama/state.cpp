@@ -77,8 +77,9 @@ void check_cache_only_sequences(const ContextHandle& context) {
     const auto n_ids = static_cast<SequenceId>(context.n_sequence_ids);
     for (SequenceId id = n_seq_max; id < n_ids; id++) {
         if (llama_memory_seq_pos_max(memory, id) >= 0) {
-            throw state_error("sequence " + std::to_string(id) + " holds cells but only sequences below n_seq_max (" +
-                              std::to_string(n_seq_max) + ") can be saved; copy it to one of them or remove it");
+            throw state_error(
+                "sequence " + std::to_string(id) + " holds cells but only sequences below n_seq_max (" +
+                std::to_string(n_seq_max) + ") can be saved; copy it to one of them or remove it");
         }
     }
 }
@@ -139,7 +140,8 @@ void load_state(ContextHandle& context, std::optional<SequenceId> sequence, std:
         throw state_error("the state was saved with another model");
     }
     if (header.shape != shape_checksum(context, sequence.has_value())) {
-        throw state_error("the state was saved by a context with other options (n_ctx, n_seq_max, kv_unified, embeddings)");
+        throw state_error(
+            "the state was saved by a context with other options (n_ctx, n_seq_max, kv_unified, embeddings)");
     }
     const auto* data = reinterpret_cast<const uint8_t*>(content.data());
     llama_synchronize(context.context);

@@ -15,8 +15,8 @@ namespace {
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
 const Choices<enum llama_vocab_type> kVocabTypes = {
-    {"none", LLAMA_VOCAB_TYPE_NONE},   {"spm", LLAMA_VOCAB_TYPE_SPM},   {"bpe", LLAMA_VOCAB_TYPE_BPE},
-    {"wpm", LLAMA_VOCAB_TYPE_WPM},     {"ugm", LLAMA_VOCAB_TYPE_UGM},   {"rwkv", LLAMA_VOCAB_TYPE_RWKV},
+    {"none", LLAMA_VOCAB_TYPE_NONE},     {"spm", LLAMA_VOCAB_TYPE_SPM},   {"bpe", LLAMA_VOCAB_TYPE_BPE},
+    {"wpm", LLAMA_VOCAB_TYPE_WPM},       {"ugm", LLAMA_VOCAB_TYPE_UGM},   {"rwkv", LLAMA_VOCAB_TYPE_RWKV},
     {"plamo2", LLAMA_VOCAB_TYPE_PLAMO2}, {"test", LLAMA_VOCAB_TYPE_TEST},
 };
 
@@ -41,9 +41,9 @@ Tokenizer::Tokenizer(std::shared_ptr<ModelHandle> model)
 
 std::vector<Token> Tokenizer::encode(std::string_view text, bool add_special, bool parse_special) const {
     if (text.size() > kMaxTextBytes) {
-        throw Error(ErrorKind::InvalidRequestError, "the text has " + std::to_string(text.size()) +
-                                                        " bytes but at most " + std::to_string(kMaxTextBytes) +
-                                                        " can be tokenized at once; split it")
+        throw Error(ErrorKind::InvalidRequestError,
+                    "the text has " + std::to_string(text.size()) + " bytes but at most " +
+                        std::to_string(kMaxTextBytes) + " can be tokenized at once; split it")
             .with("n_bytes", text.size())
             .with("limit", kMaxTextBytes);
     }
@@ -75,7 +75,8 @@ std::vector<Token> Tokenizer::encode_here(std::string_view text, bool add_specia
             return llama_tokenize(vocab_, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
                                   static_cast<int32_t>(tokens.size()), add_special, parse_special);
         } catch (const std::exception& error) {
-            throw Error(ErrorKind::InvalidRequestError, std::string("llama.cpp could not tokenize: ") + error.what());
+            throw Error(ErrorKind::InvalidRequestError,
+                        std::string("llama.cpp could not tokenize: ") + error.what());
         }
     };
     int32_t n = tokenize();
@@ -142,8 +143,9 @@ void Tokenizer::check_special_tokens() const {
     const bool lacks_start = (is_wordpiece || adds_bos()) && !bos();
     const bool lacks_end = is_wordpiece ? !sep() : adds_eos() && !eos();
     if (lacks_start || lacks_end) {
-        throw Error(ErrorKind::UnsupportedError, "this vocabulary asks for a special token that it does not have; "
-                                                 "tokenize with add_special=False");
+        throw Error(ErrorKind::UnsupportedError,
+                    "this vocabulary asks for a special token that it does not have; "
+                    "tokenize with add_special=False");
     }
 }
 

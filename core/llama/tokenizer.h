@@ -22,10 +22,10 @@ class Tokenizer {
 
     // The tokens of `text`, which is valid UTF-8 and may contain NUL.
     //
-    // `add_special` adds the beginning and end tokens that the model asks for; `parse_special` turns the spelling
-    // of a control token into that token, which lets a text forge the structure of a prompt.
-    // Throws InvalidRequestError for a text of more than 1 GiB, or with a run so long that the vocabulary's
-    // regular expression would overflow its stack (fields n_run, limit).
+    // `add_special` adds the beginning and end tokens that the model asks for; `parse_special` turns the
+    // spelling of a control token into that token, which lets a text forge the structure of a prompt. Throws
+    // InvalidRequestError for a text of more than 1 GiB, or with a run so long that the vocabulary's regular
+    // expression would overflow its stack (fields n_run, limit).
     std::vector<Token> encode(std::string_view text, bool add_special, bool parse_special) const;
 
     // The bytes of `tokens`; not always valid UTF-8. Without `special`, control tokens give nothing.

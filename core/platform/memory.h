@@ -5,8 +5,8 @@
 
 namespace inllama {
 
-// Bytes of main memory that this process could ever hold: the machine's, or its cgroup's limit if that is less.
-// 0 if unknown. Any thread.
+// Bytes of main memory that this process could ever hold: the machine's, or its cgroup's limit if that is
+// less. 0 if unknown. Any thread.
 uint64_t memory_limit_bytes();
 
 } // namespace inllama

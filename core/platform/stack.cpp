@@ -43,7 +43,8 @@ DWORD WINAPI enter(void* call) {
 }
 
 void run_thread(size_t stack_bytes, Call& call) {
-    HANDLE thread = CreateThread(nullptr, stack_bytes, enter, &call, STACK_SIZE_PARAM_IS_A_RESERVATION, nullptr);
+    HANDLE thread =
+        CreateThread(nullptr, stack_bytes, enter, &call, STACK_SIZE_PARAM_IS_A_RESERVATION, nullptr);
     if (thread == nullptr) {
         throw_no_thread(stack_bytes);
     }

@@ -10,11 +10,12 @@ import os as _os
 # ggml reads it when _core is loaded; without it a crash would fork a debugger to print a backtrace.
 _os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 
-from inllama import _build_config, _cpu  # noqa: E402 - the check must come before _core is loaded
+from inllama import _build_config, _cpu
 
 _cpu.check_cpu(_build_config.CPU_FEATURES, _cpu.cpu_features())
 
 from inllama import _logging as _logging  # noqa: E402 - loads _core
+from inllama import samplers  # noqa: E402
 from inllama._core import (  # noqa: E402
     Adapter,
     Batch,
@@ -23,10 +24,10 @@ from inllama._core import (  # noqa: E402
     Memory,
     Model,
     Sampler,
+    SamplerStage,
     TokenDecoder,
     Tokenizer,
     devices,
-    samplers,
 )
 from inllama.build_info import BuildInfo, build_info  # noqa: E402
 from inllama.errors import (  # noqa: E402
@@ -84,6 +85,7 @@ __all__ = [
     "QueueFullError",
     "RequestOptions",
     "Sampler",
+    "SamplerStage",
     "SamplingParams",
     "StateError",
     "TemplateError",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from inllama._core import Batch, Context, Model, Sampler, StopMatcher, make_sampler
@@ -73,65 +73,61 @@ def generate_chunks(model: Model, context: Context, request: Request, progress: 
 def _generate_choice(
     model: Model, context: Context, request: Request, progress: Progress, index: int, seed: int
 ) -> Iterator[Chunk]:
-    params = request.params
-    sampler = make_sampler(model, _native_fields(params), seed)
+    sampler = make_sampler(model, _native_fields(request.params), seed)
     sampler.accept_prompt(request.tokens)
+    output = _Output(model, request.params, index)
     progress.text, progress.token_ids = [], []
     finish: FinishReason = "cancelled"
     stop: str | int | None = None
     if _prefill(model, context, request, progress):
-        output = _Output(model, params)
-        for finish, stop, chunk in _decode(model, context, sampler, request, progress, output):
-            if chunk is not None:
-                yield _noted(progress, chunk, index)
-        rest = output.rest()
-        if stop is None and rest:
-            progress.text.append(rest)
-        else:
-            rest = ""
-        last = Chunk(rest, output.take_tokens(), index, finish, stop)
-    else:
-        last = Chunk("", (), index, finish, None)
-    progress.token_ids.extend(last.token_ids)
-    progress.choices.append(Choice(index, "".join(progress.text), tuple(progress.token_ids), finish, stop, seed))
+        finish, stop = yield from _decode(model, context, sampler, request, progress, output)
+    last = _noted(progress, output.last(finish, stop))
+    choice = Choice(index, "".join(progress.text), tuple(progress.token_ids), finish, last.stop, seed)
+    progress.choices.append(choice)
     yield last
 
 
-def _noted(progress: Progress, piece: tuple[str, tuple[int, ...]], index: int) -> Chunk:
-    text, token_ids = piece
-    progress.text.append(text)
-    progress.token_ids.extend(token_ids)
-    return Chunk(text, token_ids, index)
+def _noted(progress: Progress, chunk: Chunk) -> Chunk:
+    progress.text.append(chunk.text)
+    progress.token_ids.extend(chunk.token_ids)
+    return chunk
 
 
 class _Output:
     """Text of the tokens of one output, with stop strings cut off."""
 
-    def __init__(self, model: Model, params: SamplingParams) -> None:
+    def __init__(self, model: Model, params: SamplingParams, index: int) -> None:
+        self._index = index
         self._stops = params.stop or ()
         self._decoder = model.tokenizer.decoder()
         self._matcher = StopMatcher(list(self._stops)) if self._stops else None
         self._pending: list[int] = []
 
-    def push(self, token: int) -> tuple[str, str | None]:
+    def push(self, token: int) -> tuple[Chunk | None, str | None]:
+        """Return the chunk that ``token`` completes, if any, and the stop string that matched."""
         self._pending.append(token)
         text = self._decoder.push(token)
-        if self._matcher is None:
-            return text, None
-        text, found = self._matcher.push(text)
-        return text, None if found is None else self._stops[found]
+        found = None
+        if self._matcher is not None:
+            text, found = self._matcher.push(text)
+        stop = None if found is None else self._stops[found]
+        return (Chunk(text, self._take_tokens(), self._index) if text else None), stop
 
-    def take_tokens(self) -> tuple[int, ...]:
+    def last(self, finish: FinishReason, stop: str | int | None) -> Chunk:
+        """Return the last chunk, with the text held back unless a stop string matched."""
+        text = ""
+        if not isinstance(stop, str):
+            text = self._decoder.flush()
+            if self._matcher is not None:
+                text, found = self._matcher.push(text)
+                text += self._matcher.flush()
+                stop, finish = (stop, finish) if found is None else (self._stops[found], "stop")
+        return Chunk(text, self._take_tokens(), self._index, finish, stop)
+
+    def _take_tokens(self) -> tuple[int, ...]:
         taken = tuple(self._pending)
         self._pending.clear()
         return taken
-
-    def rest(self) -> str:
-        text = self._decoder.flush()
-        if self._matcher is None:
-            return text
-        before, found = self._matcher.push(text)
-        return before if found is not None else before + self._matcher.flush()
 
 
 def _prefill(model: Model, context: Context, request: Request, progress: Progress) -> bool:
@@ -155,8 +151,8 @@ def _prefill(model: Model, context: Context, request: Request, progress: Progres
 
 def _decode(
     model: Model, context: Context, sampler: Sampler, request: Request, progress: Progress, output: _Output
-) -> Iterator[tuple[FinishReason, str | int | None, tuple[str, tuple[int, ...]] | None]]:
-    """Yield (finish reason if this was the last step, what stopped it, new text and tokens) for every step."""
+) -> Generator[Chunk, None, tuple[FinishReason, str | int | None]]:
+    """Yield a chunk for every step that completes some text; return why the output ended and what stopped it."""
     params = request.params
     ends = frozenset(model.tokenizer.end_tokens.tolist())
     stop_tokens = frozenset(params.stop_token_ids or ())
@@ -166,25 +162,25 @@ def _decode(
     batch = Batch()
     for n_tokens in range(1, limit + 1):
         if _is_over(request, progress):
-            yield "cancelled", None, None
-            return
+            return "cancelled", None
         token = sampler.sample(context)
-        if progress.n_completion == 0:
+        if progress.first_token_s == 0.0:
             progress.first_token_s = time.monotonic() - progress.started
-        if token in ends or token in stop_tokens:
-            yield "stop", token if token in stop_tokens else None, None
-            return
+        if token in stop_tokens:
+            return "stop", token
+        if token in ends:
+            return "stop", None
         progress.n_completion += 1
-        text, stop = output.push(token)
-        piece = (text, output.take_tokens()) if text else None
+        chunk, stop = output.push(token)
+        if chunk is not None:
+            yield _noted(progress, chunk)
         if stop is not None:
-            yield "stop", stop, piece
-            return
-        yield "length", None, piece
+            return "stop", stop
         if n_tokens < limit:
             batch.clear()
             batch.add((token,))
             context.decode(batch)
+    return "length", None
 
 
 def _is_over(request: Request, progress: Progress) -> bool:
@@ -192,7 +188,8 @@ def _is_over(request: Request, progress: Progress) -> bool:
     if request.deadline is not None and time.monotonic() >= request.deadline:
         elapsed = time.monotonic() - progress.started
         raise DeadlineError(
-            f"the request's time was over after {elapsed:.3f} s and {progress.n_completion} tokens; give a larger timeout_s",
+            f"the request's time was over after {elapsed:.3f} s and {progress.n_completion} tokens; "
+            "give a larger timeout_s",
             elapsed_s=elapsed,
             completion_tokens=progress.n_completion,
         )

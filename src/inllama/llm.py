@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, overload
 
@@ -166,7 +166,7 @@ class LLM:
         return TextStream(self._model, self._contexts, request)
 
     def close(self) -> None:
-        """Free all contexts, and the model if it was loaded here; streams that are being read fail at their next step."""
+        """Free the contexts, and the model if it was loaded here; open streams fail at their next step."""
         self._contexts.close()
         if self._owns_model:
             self._model.close()
@@ -321,7 +321,7 @@ class TextStream:
     ) -> None:
         self.close()
 
-    def _run(self) -> Any:
+    def _run(self) -> Generator[Chunk, None, None]:
         context = self._contexts.take()
         self._progress.started = time.monotonic()
         try:

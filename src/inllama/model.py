@@ -41,7 +41,9 @@ def load_model(model: str | os.PathLike[str], options: ModelOptions) -> Model:
         UnsupportedError: A name that needs a download.
     """
     if isinstance(model, str) and model.startswith("hf:"):
-        raise UnsupportedError(f"{model!r} names a model to download, which this version cannot; give the path of a file")
+        raise UnsupportedError(
+            f"{model!r} names a model to download, which this version cannot; give the path of a file"
+        )
     if model == "demo":
         model = demo_path()
         _logger.info("using the demo model inside the package, %s", model)

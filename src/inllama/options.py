@@ -9,7 +9,6 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from functools import cache
 from typing import Any, Self
 
 from inllama.errors import InvalidRequestError
@@ -42,13 +41,17 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-@cache
 def types_of(cls: type[Options]) -> dict[str, tuple[type, ...]]:
     """Return the types that each option can have; of a generic one, its origin."""
+    # Of this very class, not of the one it derives from.
+    known = vars(cls).get("_types")
+    if known is not None:
+        return dict(known)
     found: dict[str, tuple[type, ...]] = {}
     for name, hint in typing.get_type_hints(cls, globalns={**globals(), **cls._namespace}).items():
         parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
         found[name] = tuple(typing.get_origin(part) or part for part in parts)
+    cls._types = found
     return found
 
 
@@ -58,6 +61,7 @@ class Options:
 
     # Where the annotations of the class can be evaluated: its __module__ is later set to the public one.
     _namespace: typing.ClassVar[dict[str, Any]] = {}
+    _types: typing.ClassVar[dict[str, tuple[type, ...]]] = {}
 
     def __init_subclass__(cls) -> None:
         cls._namespace = vars(sys.modules[cls.__module__])

@@ -22,15 +22,25 @@ class SamplingParams(Options):
 
     temperature: float | None = option("Divides the logits; 0 always takes the most likely token.", 0.8, low=0.0)
     top_k: int | None = option("Keep this many most likely tokens; 0 keeps all.", 40, low=0, unit="tokens")
-    top_p: float | None = option("Keep the likeliest tokens that together reach this probability.", 0.95, low=0.0, high=1.0)
+    top_p: float | None = option(
+        "Keep the likeliest tokens that together reach this probability.", 0.95, low=0.0, high=1.0
+    )
     min_p: float | None = option("Drop tokens below this share of the largest probability.", 0.05, low=0.0, high=1.0)
     typical_p: float | None = option("Locally typical sampling; 1 is off.", 1.0, low=0.0, high=1.0)
-    top_n_sigma: float | None = option("Keep logits within this many standard deviations of the largest; 0 is off.", 0.0, low=0.0)
-    xtc_probability: float | None = option("Chance to drop the most likely tokens above xtc_threshold.", 0.0, low=0.0, high=1.0)
-    xtc_threshold: float | None = option("Probability above which xtc drops all tokens but one.", 0.1, low=0.0, high=1.0)
+    top_n_sigma: float | None = option(
+        "Keep logits within this many standard deviations of the largest; 0 is off.", 0.0, low=0.0
+    )
+    xtc_probability: float | None = option(
+        "Chance to drop the most likely tokens above xtc_threshold.", 0.0, low=0.0, high=1.0
+    )
+    xtc_threshold: float | None = option(
+        "Probability above which xtc drops all tokens but one.", 0.1, low=0.0, high=1.0
+    )
     dynatemp_range: float | None = option("Temperature varies this much with entropy; 0 is off.", 0.0, low=0.0)
     dynatemp_exponent: float | None = option("Shape of the dynamic temperature.", 1.0, low=0.0)
-    mirostat: int | None = option("Version of mirostat, which replaces the truncating options; 0 is off.", 0, low=0, high=2)
+    mirostat: int | None = option(
+        "Version of mirostat, which replaces the truncating options; 0 is off.", 0, low=0, high=2
+    )
     mirostat_tau: float | None = option("Surprise that mirostat aims at.", 5.0, low=1e-6, high=1e6)
     mirostat_eta: float | None = option("Mirostat's learning rate.", 0.1, low=0.0, high=1e6)
     adaptive_target: float | None = option("Probability that adaptive_p aims at.", None, low=0.0, high=1.0)
@@ -39,9 +49,13 @@ class SamplingParams(Options):
     frequency_penalty: float | None = option("Subtracted per recent occurrence; 0 is off.", 0.0, low=-1e6, high=1e6)
     presence_penalty: float | None = option("Subtracted once for recent tokens; 0 is off.", 0.0, low=-1e6, high=1e6)
     penalty_last_n: int | None = option("How far the penalties look back.", 64, low=0, high=1 << 22, unit="tokens")
-    dry_multiplier: float | None = option("Strength of the penalty on repeated sequences; 0 is off.", 0.0, low=0.0, high=1e6)
+    dry_multiplier: float | None = option(
+        "Strength of the penalty on repeated sequences; 0 is off.", 0.0, low=0.0, high=1e6
+    )
     dry_base: float | None = option("How fast that penalty grows with length.", 1.75, low=1.0, high=1e6)
-    dry_allowed_length: int | None = option("Longest repetition without penalty.", 2, low=0, high=1 << 30, unit="tokens")
+    dry_allowed_length: int | None = option(
+        "Longest repetition without penalty.", 2, low=0, high=1 << 30, unit="tokens"
+    )
     dry_penalty_last_n: int | None = option("How far it looks back.", 1024, low=0, high=1 << 22, unit="tokens")
     dry_sequence_breakers: tuple[str, ...] | None = option(
         "Texts that end a repetition.", ("\n", ":", '"', "*"), each=str
@@ -50,13 +64,16 @@ class SamplingParams(Options):
     ignore_eos: bool | None = option("Never choose a token that ends the output.", False)
     grammar: str | None = option("GBNF grammar that the output must follow.", None)
     seed: int | None = option("Of the random numbers; drawn and reported if not given.", None, low=0, high=2**32 - 2)
-    max_tokens: int | None = option("Longest output; by default until the model stops or the context is full.", None, low=1, unit="tokens")
+    max_tokens: int | None = option(
+        "Longest output; by default until the model stops or the context is full.", None, low=1, unit="tokens"
+    )
     stop: tuple[str, ...] | None = option("Texts that end the output and are not part of it.", (), each=str)
     stop_token_ids: tuple[int, ...] | None = option("Tokens that end the output and are not part of it.", (), each=int)
 
     def __post_init__(self) -> None:
-        if isinstance(self.stop, str):
-            object.__setattr__(self, "stop", (self.stop,))
+        stop: object = self.stop
+        if isinstance(stop, str):
+            object.__setattr__(self, "stop", (stop,))
         super().__post_init__()
         if self.stop is not None and any(not text for text in self.stop):
             raise self.error("stop", self.stop, "has an empty text, which would match everywhere")
@@ -89,7 +106,9 @@ class RequestOptions(Options):
     """What a request asks for besides the choice of tokens."""
 
     n: int = option("How many outputs.", 1, low=1, high=1024)
-    timeout_s: float | None = option("Time after which the request fails with DeadlineError.", None, low=0.0, unit="seconds")
+    timeout_s: float | None = option(
+        "Time after which the request fails with DeadlineError.", None, low=0.0, unit="seconds"
+    )
     request_id: str | None = option("Name of the request in results and logs; drawn if not given.", None)
     parse_special: bool = option("Turn the spelling of control tokens in the prompt into those tokens.", False)
 
@@ -98,20 +117,39 @@ class RequestOptions(Options):
 class EngineOptions(Options):
     """How an engine computes."""
 
-    n_ctx: int | str = option("Tokens of context; 'auto' is what the model was trained with, at most 8192.", "auto", low=1, high=1 << 30, unit="tokens", words=("auto",))
+    n_ctx: int | str = option(
+        "Tokens of context; 'auto' is what the model was trained with, at most 8192.",
+        "auto",
+        low=1,
+        high=1 << 30,
+        unit="tokens",
+        words=("auto",),
+    )
     prefill_chunk: int = option("Prompt tokens computed at once.", 512, low=1, high=1 << 16, unit="tokens")
     n_threads: int | None = option("Threads that compute; by default the usable physical cores.", None, low=1, high=512)
     flash_attention: str = option("Use flash attention.", "auto", words=("auto", "on", "off"))
-    kv_type_k: str = option("Type of the cached keys.", "f16", words=("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"))
-    kv_type_v: str = option("Type of the cached values.", "f16", words=("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"))
+    kv_type_k: str = option(
+        "Type of the cached keys.",
+        "f16",
+        words=("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"),
+    )
+    kv_type_v: str = option(
+        "Type of the cached values.",
+        "f16",
+        words=("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(Options):
     """How a model is loaded; see ``inllama.Model``."""
 
-    gpu_layers: int | str = option("Layers kept on GPUs; 'auto' keeps all.", "auto", low=0, high=2**31 - 1, words=("auto",))
-    load_mode: str = option("How the file is read.", "auto", words=("auto", "none", "mmap", "mlock", "mmap_mlock", "direct_io"))
+    gpu_layers: int | str = option(
+        "Layers kept on GPUs; 'auto' keeps all.", "auto", low=0, high=2**31 - 1, words=("auto",)
+    )
+    load_mode: str = option(
+        "How the file is read.", "auto", words=("auto", "none", "mmap", "mlock", "mmap_mlock", "direct_io")
+    )
     split_mode: str = option("How several GPUs share the model.", "layer", words=("none", "layer", "row", "tensor"))
     devices: tuple[str, ...] = option("Names of devices; none means all.", (), each=str)
     tensor_split: tuple[float, ...] = option("Share of each device.", (), each=float)

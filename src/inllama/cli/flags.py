@@ -21,9 +21,7 @@ def add_flags(parser: argparse.ArgumentParser, cls: type[Options], *, without: f
 def flag_values(parsed: argparse.Namespace, cls: type[Options]) -> dict[str, Any]:
     """Return the options of ``cls`` that were given on the command line."""
     return {
-        item.name: getattr(parsed, item.name)
-        for item in fields(cls)
-        if getattr(parsed, item.name, None) is not None
+        item.name: getattr(parsed, item.name) for item in fields(cls) if getattr(parsed, item.name, None) is not None
     }
 
 
@@ -38,9 +36,18 @@ def _add_flag(group: argparse._ArgumentGroup, cls: type[Options], item: Field[An
     if bool in kinds:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     elif tuple in kinds:
-        group.add_argument(flag, action="append", type=rules["each"], default=None, metavar="VALUE", help=text + " May be repeated.")
+        group.add_argument(
+            flag, action="append", type=rules["each"], default=None, metavar="VALUE", help=text + " May be repeated."
+        )
     elif Mapping in kinds:
-        group.add_argument(flag, action=_Pair, type=_pair(rules["each"], item.name), default=None, metavar="KEY=VALUE", help=text + " May be repeated.")
+        group.add_argument(
+            flag,
+            action=_Pair,
+            type=_pair(rules["each"], item.name),
+            default=None,
+            metavar="KEY=VALUE",
+            help=text + " May be repeated.",
+        )
     else:
         group.add_argument(flag, type=_scalar(kinds, rules["words"]), default=None, metavar="VALUE", help=text)
 

@@ -15,9 +15,13 @@ _NOT_FLAGS = frozenset({"n", "request_id", "kv_overrides"})
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("generate", help="continue a text", description="Continue a text and print it as it comes.")
+    parser = commands.add_parser(
+        "generate", help="continue a text", description="Continue a text and print it as it comes."
+    )
     parser.add_argument("prompt", nargs="?", help="the text; read from standard input if not given")
-    parser.add_argument("-m", "--model", default="demo", help="path of a GGUF file (default: the demo model inside the package)")
+    parser.add_argument(
+        "-m", "--model", default="demo", help="path of a GGUF file (default: the demo model inside the package)"
+    )
     for cls in (SamplingParams, RequestOptions, EngineOptions, ModelOptions):
         add_flags(parser, cls, without=_NOT_FLAGS)
     parser.set_defaults(run=run)
