@@ -7,6 +7,8 @@
 
 #include <gguf.h>
 #include <llama.h>
+// The tensors of a model are in no public function.
+#include <llama-model.h>
 
 #include <cmath>
 #include <memory>
@@ -31,9 +33,29 @@ void check_type(const gguf_context* file, const char* key, gguf_type type, const
     }
 }
 
-// What llama.cpp asserts or forgets: the types of the entries it reads, and that both halves have the same
-// rank.
-void check_adapter_file(const std::string& path) {
+void check_half(const ggml_tensor* half, const ggml_tensor* weight, const std::string& path) {
+    const bool is_float =
+        half->type == GGML_TYPE_F32 || half->type == GGML_TYPE_F16 || half->type == GGML_TYPE_BF16;
+    if (!is_float && !ggml_is_quantized(half->type)) {
+        throw load_error(path, std::string(half->name) + " is of type " + ggml_type_name(half->type));
+    }
+    if (weight != nullptr && half->ne[2] != weight->ne[2]) {
+        throw load_error(path, std::string(half->name) + " has another number of experts than the weight");
+    }
+}
+
+void check_no_nvfp4(const llama_model& model) {
+    for (const auto& [name, tensor] : llama_internal_get_tensor_map(&model)) {
+        if (tensor->type == GGML_TYPE_NVFP4) {
+            throw Error(ErrorKind::UnsupportedError,
+                        "adapters cannot be used with NVFP4 weights (" + name + ")");
+        }
+    }
+}
+
+// What llama.cpp asserts or forgets: the types of the entries and tensors it reads, and that both halves of a
+// pair fit each other and the weight.
+void check_adapter_file(const llama_model& model, const std::string& path) {
     ggml_context* raw_tensors = nullptr;
     const std::unique_ptr<gguf_context, FreeGguf> file(
         gguf_init_from_file(path.c_str(), {true, &raw_tensors}));
@@ -58,6 +80,9 @@ void check_adapter_file(const std::string& path) {
         if (a == nullptr || b == nullptr) {
             throw load_error(path, "it has no " + pair);
         }
+        const ggml_tensor* weight = model.get_tensor(name.substr(0, name.size() - suffix.size()).c_str());
+        check_half(a, weight, path);
+        check_half(b, weight, path);
         // The embedding's first half is stored transposed.
         const int64_t rank = name.find("token_embd") == 0 ? a->ne[0] : a->ne[1];
         if (rank != b->ne[0] || a->ne[2] != b->ne[2]) {
@@ -82,7 +107,8 @@ Adapter::Adapter(std::shared_ptr<ModelHandle> model, const std::string& path)
                     "the model was loaded with vocab_only=True and has no weights");
     }
     check_gguf_file(path);
-    check_adapter_file(path);
+    check_no_nvfp4(*model_->model);
+    check_adapter_file(*model_->model, path);
     ErrorCapture errors;
     const std::unique_lock<std::shared_mutex> lock(model_->adapters);
     adapter_ = llama_adapter_lora_init(model_->model, path.c_str());

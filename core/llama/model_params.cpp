@@ -39,6 +39,24 @@ void copy_text(char (&to)[128], const std::string& from, const std::string& what
     std::memcpy(to, from.c_str(), from.size() + 1);
 }
 
+bool starts_with(const std::string& text, const char* start) {
+    return text.rfind(start, 0) == 0;
+}
+
+// llama.cpp asserts on entries that do not fit the tensors of the file.
+bool is_safe_override(const std::string& key) {
+    if (starts_with(key, "general.")) {
+        return key != "general.architecture" && key != "general.alignment";
+    }
+    if (starts_with(key, "tokenizer.")) {
+        return true;
+    }
+    const size_t dot = key.find('.');
+    const std::string rest = dot == std::string::npos ? std::string() : key.substr(dot + 1);
+    return rest == "context_length" || rest == "pooling_type" ||
+           (starts_with(rest, "rope.") && !starts_with(rest, "rope.dimension"));
+}
+
 bool call_progress(float progress, void* function) {
     return (*static_cast<const std::function<bool(float)>*>(function))(progress);
 }
@@ -125,8 +143,11 @@ void LlamaModelParams::set_kv_overrides(const std::map<std::string, MetadataValu
         return;
     }
     for (const auto& [key, value] : overrides) {
-        if (key.empty()) {
-            throw bad("kv_overrides", "has an empty key");
+        if (!is_safe_override(key)) {
+            throw bad("kv_overrides", "names '" + key +
+                                          "', which decides the shape of the model; only general.*, "
+                                          "tokenizer.* and the architecture's context_length, pooling_type "
+                                          "and rope.* can be replaced");
         }
         llama_model_kv_override entry{};
         copy_text(entry.key, key, "key");
