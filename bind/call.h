@@ -2,8 +2,12 @@
 #pragma once
 
 #include "bind/module.h"
+#include "core/error.h"
+#include "core/llama/context.h"
 
-#include <type_traits>
+#include <exception>
+#include <new>
+#include <string>
 #include <utility>
 
 namespace inllama {
@@ -18,7 +22,18 @@ template<class Function> auto call_native(Function&& function) {
     };
     const Publish publish;
     const nb::gil_scoped_release release;
-    return std::forward<Function>(function)();
+    try {
+        return std::forward<Function>(function)();
+    } catch (const Error&) {
+        throw;
+    } catch (const BufferMoved&) {
+        throw;
+    } catch (const std::bad_alloc&) {
+        throw Error(ErrorKind::InsufficientMemoryError, "there is not enough memory for this call");
+    } catch (const std::exception& error) {
+        // llama.cpp throws through its C functions; what comes out is never a Python error of its own.
+        throw Error(ErrorKind::EngineError, std::string("llama.cpp failed: ") + error.what());
+    }
 }
 
 } // namespace inllama

@@ -6,13 +6,15 @@
 // The table of learned positions is in no public function; its tensor is the only sign of it.
 #include <llama-model.h>
 
-#include <limits>
 #include <map>
 #include <string>
 
 namespace inllama {
 
 namespace {
+
+// Far beyond any context, and far from where adding to a position overflows.
+constexpr int64_t kMaxPosition = int64_t{1} << 30;
 
 Error invalid(const std::string& text) {
     return Error(ErrorKind::InvalidRequestError, text);
@@ -36,7 +38,7 @@ void check_row_count(const ContextHandle& handle, size_t n, bool is_encode) {
 // The rows of a sequence must follow each other and its memory; two rows at one place would both be stored.
 void check_order(const ContextHandle& handle, llama_memory_t memory, const std::vector<Position>& positions,
                  const std::vector<SequenceId>& sequences) {
-    const int64_t limit = handle.n_positions.value_or(std::numeric_limits<Position>::max());
+    const int64_t limit = handle.n_positions.value_or(kMaxPosition);
     std::map<SequenceId, Position> last;
     for (size_t row = 0; row < positions.size(); row++) {
         const Position position = positions[row];

@@ -6,12 +6,13 @@
 // The architecture is in no public function.
 #include <llama-model.h>
 
-#include <limits>
 #include <string>
 
 namespace inllama {
 
 namespace {
+
+constexpr int64_t kMaxPosition = int64_t{1} << 30;
 
 llama_memory_t native(const ContextHandle& context) {
     return llama_get_memory(context.context);
@@ -94,7 +95,7 @@ void Memory::add(SequenceId sequence, PositionRange range, Position delta) {
     check_shift();
     llama_memory_t memory = native(*context_);
     const int64_t last = int64_t{llama_memory_seq_pos_max(memory, sequence)} + delta;
-    if (last > std::numeric_limits<Position>::max() || delta < -std::numeric_limits<Position>::max()) {
+    if (last > kMaxPosition || delta < -kMaxPosition) {
         throw Error(ErrorKind::InvalidRequestError,
                     "moving by " + std::to_string(delta) + " leaves the range of positions")
             .with("delta", delta);

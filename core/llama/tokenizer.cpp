@@ -117,15 +117,24 @@ std::string Tokenizer::piece(Token token, bool special) const {
 
 void Tokenizer::append_piece(Token token, bool special, std::string& to) const {
     check_token(token);
+    const auto piece_to = [&](char* bytes, int32_t size) {
+        try {
+            return llama_token_to_piece(vocab_, token, bytes, size, 0, special);
+        } catch (const std::exception& error) {
+            throw Error(ErrorKind::InvalidRequestError, "the vocabulary's token " + std::to_string(token) +
+                                                            " stands for no bytes: " + error.what())
+                .with("token", token);
+        }
+    };
     char few[64];
-    const int32_t n = llama_token_to_piece(vocab_, token, few, sizeof(few), 0, special);
+    const int32_t n = piece_to(few, sizeof(few));
     if (n >= 0) {
         to.append(few, static_cast<size_t>(n));
         return;
     }
     const size_t before = to.size();
     to.resize(before + static_cast<size_t>(-n));
-    llama_token_to_piece(vocab_, token, to.data() + before, -n, 0, special);
+    piece_to(to.data() + before, -n);
 }
 
 void Tokenizer::check_token(Token token) const {
