@@ -9,6 +9,12 @@ set(LLAMA_CPP_SOURCE_DIR "" CACHE PATH "A llama.cpp tree on disk, used instead o
 set(LLAMA_CPP_GIT_TAG "" CACHE STRING "A llama.cpp tag or commit, fetched with git instead of the pinned one")
 set(INLLAMA_CARRIED_LLAMA ${CMAKE_CURRENT_LIST_DIR}/../third_party/llama.cpp)
 
+# Only an unpacked source distribution has this file; a clone that made one has third_party/ left over.
+set(INLLAMA_IS_SDIST OFF)
+if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/../PKG-INFO)
+    set(INLLAMA_IS_SDIST ON)
+endif()
+
 include(pypi_source)
 
 # Sets <out_dir> to the llama.cpp tree and <out_commit> to the commit it is known to be at.
@@ -27,7 +33,7 @@ function(inllama_find_llama_cpp out_dir out_commit)
         set(dir "${llama_cpp_SOURCE_DIR}")
         set(commit ${LLAMA_CPP_GIT_TAG})
         message(STATUS "inllama: llama.cpp from git at ${LLAMA_CPP_GIT_TAG}")
-    elseif(EXISTS "${INLLAMA_CARRIED_LLAMA}/CMakeLists.txt")
+    elseif(INLLAMA_IS_SDIST AND EXISTS "${INLLAMA_CARRIED_LLAMA}/CMakeLists.txt")
         get_filename_component(dir "${INLLAMA_CARRIED_LLAMA}" REALPATH)
         message(STATUS "inllama: llama.cpp ${commit} carried by this source distribution")
     else()
@@ -46,7 +52,7 @@ endfunction()
 # Copies what the build reads of the pinned tree into third_party/, for the source distribution.
 function(inllama_carry_llama_cpp)
     inllama_find_llama_cpp(dir commit)
-    if(dir MATCHES "third_party/llama.cpp$")
+    if(INLLAMA_IS_SDIST)
         return()
     endif()
     set(to "${CMAKE_CURRENT_SOURCE_DIR}/third_party/llama.cpp")
