@@ -27,9 +27,11 @@ Raises:
             },
             "model"_a, "path"_a,
             nb::sig("def __init__(self, model: Model, path: str | os.PathLike[str]) -> None"))
-        .def_prop_ro("path", &Adapter::path, "The file it was loaded from.")
+        .def_prop_ro(
+            "path", [](const Adapter& adapter) { return text_of(adapter.path()); },
+            "The file it was loaded from.")
         .def_prop_ro("metadata", &Adapter::metadata, "Every metadata entry of the file as text.")
-        .def("__repr__", [](const Adapter& adapter) { return "Adapter('" + adapter.path() + "')"; });
+        .def("__repr__", [](const Adapter& adapter) { return text_of("Adapter('" + adapter.path() + "')"); });
 }
 
 } // namespace inllama

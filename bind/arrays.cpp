@@ -68,6 +68,10 @@ bool from_array(nb::handle values, const char* what, std::vector<int32_t>& to) {
 } // namespace
 
 std::vector<int32_t> integers(nb::handle values, const char* what) {
+    PyObject* object = values.ptr();
+    if (PyBytes_Check(object) || PyByteArray_Check(object) || PyUnicode_Check(object)) {
+        throw nb::type_error((std::string(what) + " must be integers, not text or bytes").c_str());
+    }
     std::vector<int32_t> result;
     if (from_array(values, what, result)) {
         return result;
@@ -108,6 +112,15 @@ std::string_view utf8(nb::handle text) {
                     std::to_string(nb::cast<int64_t>(error.value().attr("start"))) +
                     ", which is no Unicode text; decode its source with errors='replace'")
         .with("character", nb::cast<int64_t>(error.value().attr("start")));
+}
+
+nb::str text_of(const std::string& bytes) {
+    PyObject* text =
+        PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "surrogateescape");
+    if (text == nullptr) {
+        throw nb::python_error();
+    }
+    return nb::steal<nb::str>(text);
 }
 
 std::string file_path(nb::handle path) {

@@ -7,6 +7,7 @@
 #include <nanobind/ndarray.h>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,9 @@ std::vector<int32_t> integers(nb::handle values, const char* what);
 // The UTF-8 bytes of a str, valid as long as the str lives. Throws InvalidRequestError for a lone surrogate,
 // which has no UTF-8 form, and TypeError for anything but a str.
 std::string_view utf8(nb::handle text);
+
+// A str of bytes that the file system or llama.cpp gave: what is not UTF-8 survives, as in os.fsdecode.
+nb::str text_of(const std::string& bytes);
 
 // The bytes of a path (str, bytes or os.PathLike), as the file system takes them.
 std::string file_path(nb::handle path);

@@ -1,4 +1,5 @@
 // C++ errors become the Python exceptions of inllama.errors, with their values as attributes.
+#include "bind/arrays.h"
 #include "bind/module.h"
 #include "core/error.h"
 #include "core/llama/context.h"
@@ -17,6 +18,9 @@ namespace {
 PyObject* error_classes = nullptr;
 
 nb::object to_python(const FieldValue& value) {
+    if (const auto* text = std::get_if<std::string>(&value)) {
+        return text_of(*text);
+    }
     return std::visit([](const auto& held) -> nb::object { return nb::cast(held); }, value);
 }
 
@@ -32,9 +36,7 @@ void raise(const Error& error) {
         fields[key.c_str()] = to_python(value);
     }
     const nb::object type = classes[name];
-    // llama.cpp's words may hold any bytes.
-    nb::object text = nb::steal(
-        PyUnicode_DecodeUTF8(error.what(), static_cast<Py_ssize_t>(error.message().size()), "replace"));
+    const nb::object text = text_of(error.message());
     const nb::object raised = type(text, **fields);
     PyErr_SetObject(type.ptr(), raised.ptr());
 }

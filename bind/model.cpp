@@ -11,7 +11,6 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include <chrono>
@@ -70,6 +69,36 @@ std::optional<int64_t> layers(nb::handle gpu_layers) {
     return nb::cast<int64_t>(gpu_layers);
 }
 
+MetadataValue metadata_value(nb::handle value) {
+    if (PyBool_Check(value.ptr())) {
+        return nb::cast<bool>(value);
+    }
+    if (PyFloat_Check(value.ptr())) {
+        return nb::cast<double>(value);
+    }
+    if (PyUnicode_Check(value.ptr())) {
+        return std::string(utf8(value));
+    }
+    int is_beyond = 0;
+    const long long integer = PyLong_AsLongLongAndOverflow(value.ptr(), &is_beyond);
+    if (is_beyond != 0) {
+        throw Error(ErrorKind::InvalidRequestError, "kv_overrides has an integer that does not fit 64 bits")
+            .with("option", "kv_overrides");
+    }
+    if (PyErr_Occurred() != nullptr) {
+        throw nb::python_error();
+    }
+    return static_cast<int64_t>(integer);
+}
+
+std::map<std::string, MetadataValue> metadata_values(const nb::dict& entries) {
+    std::map<std::string, MetadataValue> values;
+    for (const auto& [key, value] : entries) {
+        values[std::string(utf8(key))] = metadata_value(value);
+    }
+    return values;
+}
+
 constexpr const char* kInitSignature =
     "def __init__(self, path: str | os.PathLike[str], *, gpu_layers: int | typing.Literal['auto'] = 'auto', "
     "load_mode: str = 'auto', split_mode: str = 'layer', devices: collections.abc.Sequence[str] = ..., "
@@ -126,9 +155,8 @@ void bind_model(nb::module_& m) {
             "__init__",
             [](PyModel* self, nb::object path, nb::object gpu_layers, std::string load_mode,
                std::string split_mode, std::vector<std::string> devices, std::vector<float> tensor_split,
-               std::map<std::string, MetadataValue> kv_overrides,
-               std::map<std::string, std::string> tensor_overrides, bool vocab_only, bool check_tensors,
-               bool repack, nb::object progress) {
+               nb::dict kv_overrides, std::map<std::string, std::string> tensor_overrides, bool vocab_only,
+               bool check_tensors, bool repack, nb::object progress) {
                 Progress watch(progress);
                 ModelParams params;
                 params.gpu_layers = layers(gpu_layers);
@@ -136,7 +164,7 @@ void bind_model(nb::module_& m) {
                 params.split_mode = std::move(split_mode);
                 params.devices = std::move(devices);
                 params.tensor_split = std::move(tensor_split);
-                params.kv_overrides = std::move(kv_overrides);
+                params.kv_overrides = metadata_values(kv_overrides);
                 params.tensor_overrides.assign(tensor_overrides.begin(), tensor_overrides.end());
                 params.vocab_only = vocab_only;
                 params.check_tensors = check_tensors;
@@ -166,9 +194,11 @@ void bind_model(nb::module_& m) {
             nb::sig("def __exit__(self, *exc: object) -> None"))
         .def("__repr__",
              [](const PyModel& model) {
-                 return "Model('" + model.path() + "'" + (model.is_closed() ? ", closed" : "") + ")";
+                 return text_of("Model('" + model.path() + "'" + (model.is_closed() ? ", closed" : "") + ")");
              })
-        .def_prop_ro("path", &PyModel::path, "The file it was loaded from.")
+        .def_prop_ro(
+            "path", [](const PyModel& model) { return text_of(model.path()); },
+            "The file it was loaded from.")
         .def_prop_ro("tokenizer", &PyModel::tokenizer, "Its vocabulary; the same object each time.")
         .def_prop_ro("architecture", &PyModel::architecture, "Such as ``llama``.")
         .def_prop_ro("description", &PyModel::description, "llama.cpp's one-line summary.")

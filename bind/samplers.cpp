@@ -21,6 +21,14 @@ uint32_t seed_or_random(std::optional<int64_t> seed) {
     return seed ? checked_seed(*seed) : random_seed();
 }
 
+std::vector<std::string> texts(const nb::iterable& values) {
+    std::vector<std::string> found;
+    for (nb::handle value : values) {
+        found.emplace_back(utf8(value));
+    }
+    return found;
+}
+
 void bind_selecting(nb::module_& m) {
     m.def("greedy", [] { return SamplerStage(Greedy{}); }, "Select the largest logit.");
     m.def(
@@ -92,12 +100,14 @@ void bind_weighting(nb::module_& m) {
         "Make tokens of the last ``last_n`` less likely.");
     m.def(
         "dry",
-        [](double multiplier, double base, int64_t allowed_length, int64_t last_n,
-           std::vector<std::string> sequence_breakers) {
-            return SamplerStage(Dry{multiplier, base, allowed_length, last_n, std::move(sequence_breakers)});
+        [](double multiplier, double base, int64_t allowed_length, int64_t last_n, nb::iterable breakers) {
+            return SamplerStage(Dry{multiplier, base, allowed_length, last_n, texts(breakers)});
         },
         "multiplier"_a = 0.8, "base"_a = 1.75, "allowed_length"_a = 2, "last_n"_a = 1024,
-        "sequence_breakers"_a = std::vector<std::string>{"\n", ":", "\"", "*"},
+        "sequence_breakers"_a = nb::make_tuple("\n", ":", "\"", "*"),
+        nb::sig("def dry(multiplier: float = 0.8, base: float = 1.75, allowed_length: int = 2, last_n: int = "
+                "1024, "
+                "sequence_breakers: collections.abc.Iterable[str] = ...) -> SamplerStage"),
         "Penalize tokens that would go on repeating a sequence.");
     m.def(
         "logit_bias",
@@ -110,17 +120,21 @@ void bind_weighting(nb::module_& m) {
         "Prefer to end a filled-in middle; after top_k and top_p.");
     m.def(
         "grammar",
-        [](std::string text, std::string root) { return SamplerStage(Grammar{text, root, {}, {}, false}); },
+        [](nb::str text, nb::str root) {
+            return SamplerStage(Grammar{std::string(utf8(text)), std::string(utf8(root)), {}, {}, false});
+        },
         "text"_a, "root"_a = "root", "Allow only what a GBNF grammar does.");
     m.def(
         "lazy_grammar",
-        [](std::string text, std::string root, std::vector<std::string> trigger_patterns,
-           std::vector<Token> trigger_tokens) {
-            return SamplerStage(
-                Grammar{text, root, std::move(trigger_patterns), std::move(trigger_tokens), true});
+        [](nb::str text, nb::str root, nb::iterable patterns, std::vector<Token> tokens) {
+            return SamplerStage(Grammar{std::string(utf8(text)), std::string(utf8(root)), texts(patterns),
+                                        std::move(tokens), true});
         },
-        "text"_a, nb::kw_only(), "root"_a = "root", "trigger_patterns"_a = std::vector<std::string>(),
+        "text"_a, nb::kw_only(), "root"_a = "root", "trigger_patterns"_a = nb::tuple(),
         "trigger_tokens"_a = std::vector<Token>(),
+        nb::sig("def lazy_grammar(text: str, *, root: str = 'root', "
+                "trigger_patterns: collections.abc.Iterable[str] = (), "
+                "trigger_tokens: collections.abc.Sequence[int] = ()) -> SamplerStage"),
         "A GBNF grammar that begins at the first match of a pattern (its first group) or at a trigger "
         "token.");
 }

@@ -3,6 +3,7 @@
 #include "bind/call.h"
 #include "bind/model.h"
 #include "bind/module.h"
+#include "core/error.h"
 #include "core/llama/sampler.h"
 #include "core/llama/sampler_chain.h"
 
@@ -18,7 +19,13 @@ namespace {
 
 template<class T> void read(const nb::dict& fields, const char* name, T& value) {
     if (fields.contains(name)) {
-        value = nb::cast<T>(fields[name]);
+        try {
+            value = nb::cast<T>(fields[name]);
+        } catch (const nb::cast_error&) {
+            throw Error(ErrorKind::InvalidRequestError,
+                        std::string(name) + " has a value that is not possible")
+                .with("option", name);
+        }
     }
 }
 

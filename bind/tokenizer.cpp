@@ -73,8 +73,7 @@ void bind_tokenizer(nb::module_& m) {
         m, "TokenDecoder",
         "Turns tokens into text one at a time and never gives half a character. One thread at a time.")
         .def(
-            "push", [](TokenDecoder& self, int64_t token) { return self.push(static_cast<Token>(token)); },
-            "token"_a,
+            "push", [](TokenDecoder& self, Token token) { return self.push(token); }, "token"_a,
             "Return the complete characters that ``token`` adds; often empty in the middle of a character.")
         .def("flush", &TokenDecoder::flush,
              "Return U+FFFD if a character is unfinished at the end, else nothing.");

@@ -35,3 +35,10 @@ add_subdirectory(${INLLAMA_LLAMA_DIR} ${CMAKE_BINARY_DIR}/llama.cpp EXCLUDE_FROM
 foreach(library llama llama-common ggml ggml-base ggml-cpu)
     target_compile_options(${library} PRIVATE -w)
 endforeach()
+
+if(INLLAMA_BENCH_TOOLS)
+    # llama.cpp has no tool that times llama_tokenize alone.
+    add_executable(bench-tokenize ${PROJECT_SOURCE_DIR}/bench/tokenize.cpp)
+    target_link_libraries(bench-tokenize PRIVATE llama)
+    set_target_properties(bench-tokenize PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+endif()

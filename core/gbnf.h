@@ -11,7 +11,7 @@
 
 namespace inllama {
 
-// Tells if `text`, such as "<think>", is exactly one token of the vocabulary.
+// Tells if `text`, "<think>" or "<[17]>", is exactly one token of the vocabulary.
 using IsToken = std::function<bool(std::string_view text)>;
 
 // Copies of limits in llama.cpp.

@@ -174,7 +174,7 @@ class Parser {
     void token(Sequence& sequence) {
         const std::string_view name = in_.take_token();
         append(sequence, kGbnfTerminal);
-        if (name[1] == '[' || !is_token_ || is_token_(name))
+        if (!is_token_ || is_token_(name))
             return;
         in_.fail_at(in_.offset() - name.size(), "token " + quoted_gbnf(name) +
                                                     " is not one token of the model; "

@@ -63,7 +63,7 @@ int64_t checked(const char* option, int64_t value, int64_t low, int64_t high, co
 }
 
 float checked_number(const char* option, double value, double low) {
-    if (!std::isfinite(value) || value < low) {
+    if (!std::isfinite(static_cast<float>(value)) || value < low) {
         throw Error(ErrorKind::InvalidRequestError, std::string(option) + " is " + std::to_string(value) +
                                                         " but must be a finite number of at least " +
                                                         std::to_string(low))

@@ -704,7 +704,7 @@ def dry(
     base: float = 1.75,
     allowed_length: int = 2,
     last_n: int = 1024,
-    sequence_breakers: Sequence[str] = ["\n", ":", '"', "*"],
+    sequence_breakers: Iterable[str] = ...,
 ) -> SamplerStage:
     """Penalize tokens that would go on repeating a sequence."""
 
@@ -718,7 +718,7 @@ def grammar(text: str, root: str = "root") -> SamplerStage:
     """Allow only what a GBNF grammar does."""
 
 def lazy_grammar(
-    text: str, *, root: str = "root", trigger_patterns: Sequence[str] = [], trigger_tokens: Sequence[int] = []
+    text: str, *, root: str = "root", trigger_patterns: Iterable[str] = (), trigger_tokens: Sequence[int] = ()
 ) -> SamplerStage:
     """
     A GBNF grammar that begins at the first match of a pattern (its first group) or at a trigger token.

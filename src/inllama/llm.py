@@ -146,6 +146,8 @@ class LLM:
         Nothing is computed before the stream is read.
         """
         self._check_usable()
+        if params is not None and not isinstance(params, SamplingParams):
+            raise TypeError(f"params must be SamplingParams, not {type(params).__name__}; give options as keywords")
         sampling, asked = split_keywords(options, SamplingParams, RequestOptions)
         request_options = RequestOptions.from_keywords(asked)
         given = (params or SamplingParams()).updated(sampling)
@@ -202,6 +204,8 @@ class LLM:
 def _is_one(prompt: object) -> bool:
     if isinstance(prompt, str):
         return True
+    if isinstance(prompt, (bytes, bytearray, memoryview)):
+        raise TypeError(f"prompt must be text or token ids, not {type(prompt).__name__}; decode it first")
     if not isinstance(prompt, Sequence) and not hasattr(prompt, "__array__"):
         raise TypeError(f"prompt must be text, token ids or a list of those, not {type(prompt).__name__}")
     return len(prompt) > 0 and hasattr(prompt[0], "__index__")  # type: ignore[arg-type,index]

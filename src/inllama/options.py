@@ -23,6 +23,7 @@ def option(
     unit: str = "",
     words: tuple[str, ...] = (),
     each: type | None = None,
+    key: type = str,
 ) -> Any:
     """Declare an option.
 
@@ -34,9 +35,11 @@ def option(
         unit: Of the value.
         words: The texts that are possible.
         each: Type of the items of a tuple or of the values of a mapping.
+        key: Type of the keys of a mapping; integers are 32 bits and not negative.
     """
-    metadata = {"text": text, "default": default, "low": low, "high": high, "unit": unit, "words": words, "each": each}
-    if isinstance(default, (dict,)):
+    rules = {"text": text, "default": default, "low": low, "high": high, "unit": unit, "words": words}
+    metadata = rules | {"each": each, "key": key}
+    if isinstance(default, dict):
         return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata)
 
@@ -114,9 +117,29 @@ class Options:
             raise self.error(name, value, f"is {value!r}; use one of {', '.join(rules['words'])}")
         if isinstance(value, (int, float)) and not is_flag:
             self._check_range(item, value)
+        if isinstance(value, str):
+            self._check_text(name, value)
+        if isinstance(value, Mapping):
+            self._check_keys(name, value, rules["key"])
         if rules["each"] is not None:
             self._check_each(name, value, rules["each"])
         return value
+
+    def _check_text(self, name: str, value: str) -> None:
+        try:
+            value.encode()
+        except UnicodeEncodeError as problem:
+            found = f"has a lone surrogate at character {problem.start}, which is no Unicode text"
+            raise self.error(name, value, found) from None
+
+    def _check_keys(self, name: str, value: Mapping[Any, Any], kind: type) -> None:
+        for entry in value:
+            if not isinstance(entry, kind) or isinstance(entry, bool):
+                raise TypeError(f"each key of {name} must be {kind.__name__}, not {type(entry).__name__}")
+            if isinstance(entry, str):
+                self._check_text(name, entry)
+            elif isinstance(entry, int) and not 0 <= entry < 2**31:
+                raise self.error(name, value, f"has the key {entry}, which is no token")
 
     def _check_range(self, item: Field[Any], value: float) -> None:
         low, high = item.metadata["low"], item.metadata["high"]
@@ -133,6 +156,8 @@ class Options:
                 raise TypeError(f"each of {name} must be {kind.__name__}, not {type(entry).__name__}")
             if isinstance(entry, float) and math.isnan(entry):
                 raise self.error(name, value, "has an entry that is not a number")
+            if isinstance(entry, str):
+                self._check_text(name, entry)
 
 
 def unknown_option(name: str, known: Iterable[str]) -> TypeError:

@@ -21,7 +21,7 @@ class SamplingParams(Options):
     """
 
     temperature: float | None = option("Divides the logits; 0 always takes the most likely token.", 0.8, low=0.0)
-    top_k: int | None = option("Keep this many most likely tokens; 0 keeps all.", 40, low=0, unit="tokens")
+    top_k: int | None = option("Keep the likeliest tokens; 0 keeps all.", 40, low=0, high=1 << 30, unit="tokens")
     top_p: float | None = option(
         "Keep the likeliest tokens that together reach this probability.", 0.95, low=0.0, high=1.0
     )
@@ -60,7 +60,7 @@ class SamplingParams(Options):
     dry_sequence_breakers: tuple[str, ...] | None = option(
         "Texts that end a repetition.", ("\n", ":", '"', "*"), each=str
     )
-    logit_bias: Mapping[int, float] | None = option("Added to the logits of tokens; -inf bans one.", {}, each=float)
+    logit_bias: Mapping[int, float] | None = option("Added to logits; -inf bans a token.", {}, each=float, key=int)
     ignore_eos: bool | None = option("Never choose a token that ends the output.", False)
     grammar: str | None = option("GBNF grammar that the output must follow.", None)
     seed: int | None = option("Of the random numbers; drawn and reported if not given.", None, low=0, high=2**32 - 2)

@@ -157,8 +157,8 @@ TEST("the root rule must be defined, under the name asked for") {
     CHECK_THROWS_AS(check_gbnf("a ::= \"x\"", "\xFF"), Error);
 }
 
-TEST("token names are looked up and token ids are not") {
-    const auto is_token = [](std::string_view text) { return text == "<think>"; };
+TEST("token names and ids are looked up") {
+    const auto is_token = [](std::string_view text) { return text == "<think>" || text == "<[5]>"; };
     check_gbnf("root ::= <think> !<think> <[5]>", "root", is_token);
     CHECK_ERROR(
         check_gbnf("root ::= \"a\" !<nope>", "root", is_token), ErrorKind::GrammarError,
