@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 CASE ?= single
+BENCH_MODEL := bench/models/random-0.5b-q4_0.gguf
 SOURCES := $(shell git ls-files 'core/*.h' 'core/*.cpp' 'bind/*.h' 'bind/*.cpp' 'tests/core/*.h' 'tests/core/*.cpp' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -24,6 +25,7 @@ test-all: install ## every test; those that lack something fail instead of being
 
 # Not editable, with a persistent build folder: only what changed is compiled again.
 install: $(VENV)/.tools
+	@echo "inllama: building; the first time compiles llama.cpp, about 6 minutes on 2 cores"
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --force-reinstall . \
 	    || { echo "inllama: the build failed; run '$(BIN)/python -m pip install --no-build-isolation -v .' to see all of it"; exit 1; }
 
@@ -35,8 +37,7 @@ $(VENV)/.tools: pyproject.toml
 	@command -v $${CXX:-g++} >/dev/null || command -v c++ >/dev/null || { echo "inllama needs a C++17 compiler: apt install g++"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev \
-	    $$($(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*(f"\"{r}\"" for r in p["build-system"]["requires"] + p["project"]["dependencies"]))' | tr -d '"' | xargs -n1 printf '%s ')
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
 
 dev: $(VENV)/.tools ## editable install that rebuilds on import
@@ -69,11 +70,13 @@ bench-tools: $(VENV)/.tools ## llama.cpp's own tools from the same tree with the
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset bench-tools -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build --preset bench-tools
 
-bench: install bench-tools ## measure: make bench CASE=single
+$(BENCH_MODEL): tools/make_bench_model.py | bench-tools
+	$(BIN)/python tools/make_bench_model.py $@
+
+bench: install bench-tools $(BENCH_MODEL) ## measure: make bench CASE=single
 	$(BIN)/python -m bench.$(CASE) $(ARGS)
 
 wheel: $(VENV)/.tools ## sdist and, from it, a wheel, in dist/
-	$(BIN)/python -m pip install --quiet build
 	$(BIN)/python -m build --outdir dist .
 
 clean: ## remove what was built

@@ -135,18 +135,35 @@ Raises:
 } // namespace
 
 PyModel::~PyModel() {
+    close_all();
+}
+
+void PyModel::close_all() {
+    std::shared_ptr<const Tokenizer> tokenizer;
+    {
+        const nb::ft_lock_guard lock(mutex_);
+        tokenizer.swap(tokenizer_);
+    }
     // Giving back many gigabytes takes long enough for others to run.
     const nb::gil_scoped_release release;
     close();
-    tokenizer_.reset();
+    tokenizer.reset();
 }
 
 std::shared_ptr<const Tokenizer> PyModel::tokenizer() const {
-    const nb::ft_lock_guard lock(mutex_);
-    if (!tokenizer_ || is_closed()) {
-        tokenizer_ = std::make_shared<const Tokenizer>(handle());
+    const std::shared_ptr<ModelHandle> held = handle();
+    {
+        const nb::ft_lock_guard lock(mutex_);
+        if (tokenizer_) {
+            return tokenizer_;
+        }
     }
-    return tokenizer_;
+    auto made = call_native([&] { return std::make_shared<const Tokenizer>(held); });
+    const nb::ft_lock_guard lock(mutex_);
+    if (!tokenizer_ && !is_closed()) {
+        tokenizer_ = std::move(made);
+    }
+    return tokenizer_ ? tokenizer_ : made;
 }
 
 void bind_model(nb::module_& m) {
@@ -184,13 +201,13 @@ void bind_model(nb::module_& m) {
             "tensor_overrides"_a = nb::dict(), "vocab_only"_a = false, "check_tensors"_a = false,
             "repack"_a = true, "progress"_a = nb::none(), nb::sig(kInitSignature))
         .def(
-            "close", [](PyModel& model) { call_native([&] { model.close(); }); },
+            "close", [](PyModel& model) { model.close_all(); },
             "Let go of the weights; they are freed when no context, tokenizer or adapter needs them.")
         .def_prop_ro("closed", &PyModel::is_closed, "Whether ``close()`` was called.")
         .def(
             "__enter__", [](nb::object self) { return self; }, nb::sig("def __enter__(self) -> Model"))
         .def(
-            "__exit__", [](PyModel& model, nb::args) { call_native([&] { model.close(); }); },
+            "__exit__", [](PyModel& model, nb::args) { model.close_all(); },
             nb::sig("def __exit__(self, *exc: object) -> None"))
         .def("__repr__",
              [](const PyModel& model) {
@@ -225,7 +242,9 @@ void bind_model(nb::module_& m) {
                      "First token of an encoder-decoder's output, or ``None``.")
         .def_prop_ro("classifier_labels", &PyModel::classifier_labels,
                      "Names of a classifier's outputs; often empty.")
-        .def_prop_ro("metadata", &PyModel::metadata, "Every metadata entry of the file as full text.")
+        .def_prop_ro(
+            "metadata", [](const PyModel& model) { return call_native([&] { return model.metadata(); }); },
+            "Every metadata entry of the file as full text.")
         .def(
             "chat_template",
             [](const PyModel& model, std::optional<std::string> name) { return model.chat_template(name); },

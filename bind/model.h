@@ -16,6 +16,9 @@ class PyModel : public Model {
     PyModel(const PyModel&) = delete;
     PyModel& operator=(const PyModel&) = delete;
 
+    // Also lets go of the tokenizer, which holds the weights. REQUIRES: the GIL.
+    void close_all();
+    // Made on first use. REQUIRES: the GIL.
     std::shared_ptr<const Tokenizer> tokenizer() const;
 
   private:

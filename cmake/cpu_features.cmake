@@ -4,8 +4,8 @@
 function(inllama_cpu_features out)
     set(features "")
     get_target_property(flags ggml-cpu COMPILE_OPTIONS)
-    if(flags AND CMAKE_C_COMPILER_ID MATCHES "GNU|Clang" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-        list(FILTER flags INCLUDE REGEX "^-m")
+    if(flags AND CMAKE_C_COMPILER_ID MATCHES "GNU|Clang" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|aarch64|arm64")
+        list(FILTER flags INCLUDE REGEX "^-[mDU]")
         file(WRITE ${CMAKE_BINARY_DIR}/empty.c "")
         execute_process(
             COMMAND ${CMAKE_C_COMPILER} ${flags} -dM -E ${CMAKE_BINARY_DIR}/empty.c
@@ -17,12 +17,14 @@ function(inllama_cpu_features out)
             SSE4_2=sse4_2 AVX=avx F16C=f16c FMA=fma BMI2=bmi2 AVX2=avx2 AVXVNNI=avx_vnni
             AVX512F=avx512f AVX512CD=avx512cd AVX512VL=avx512vl AVX512DQ=avx512dq AVX512BW=avx512bw
             AVX512VBMI=avx512vbmi AVX512VNNI=avx512_vnni AVX512BF16=avx512_bf16
-            AMX_TILE=amx_tile AMX_INT8=amx_int8 AMX_BF16=amx_bf16)
+            AMX_TILE=amx_tile AMX_INT8=amx_int8 AMX_BF16=amx_bf16
+            ARM_FEATURE_FP16_VECTOR_ARITHMETIC=asimdhp ARM_FEATURE_DOTPROD=asimddp
+            ARM_FEATURE_MATMUL_INT8=i8mm ARM_FEATURE_SVE=sve ARM_FEATURE_SVE2=sve2 ARM_FEATURE_SME=sme)
         foreach(pair IN LISTS names)
             string(REPLACE "=" ";" pair ${pair})
             list(GET pair 0 macro)
             list(GET pair 1 feature)
-            if(macros MATCHES "#define __${macro}__ 1")
+            if(macros MATCHES "#define __${macro}(__)? 1")
                 list(APPEND features ${feature})
             endif()
         endforeach()

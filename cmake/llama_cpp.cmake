@@ -31,9 +31,11 @@ set(GIT_EXE "" CACHE FILEPATH "" FORCE)
 set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)
 add_subdirectory(${INLLAMA_LLAMA_DIR} ${CMAKE_BINARY_DIR}/llama.cpp EXCLUDE_FROM_ALL)
 
-# Hidden visibility does not reach what the tree marks as default.
 foreach(library llama llama-common ggml ggml-base ggml-cpu)
-    target_compile_options(${library} PRIVATE -w)
+    if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+        # Its warnings are not ours to mend, and its asserts should not name a folder of the building machine.
+        target_compile_options(${library} PRIVATE -w -ffile-prefix-map=${INLLAMA_LLAMA_DIR}=llama.cpp)
+    endif()
 endforeach()
 
 if(INLLAMA_BENCH_TOOLS)

@@ -12,6 +12,8 @@
 
 namespace inllama {
 
+using LogitBiases = std::map<Token, double>;
+
 // X(type, name, default), in the order of the documentation. 0 or 1 is "off" as the Python field says.
 #define INLLAMA_SAMPLING_FIELDS(X)                                                                           \
     X(double, temperature, 0.8)                                                                              \
@@ -38,12 +40,11 @@ namespace inllama {
     X(int64_t, dry_allowed_length, 2)                                                                        \
     X(int64_t, dry_penalty_last_n, 1024)                                                                     \
     X(std::vector<std::string>, dry_sequence_breakers, (std::vector<std::string>{"\n", ":", "\"", "*"}))     \
-    X(std::map<Token COMMA double>, logit_bias, {})                                                          \
+    X(LogitBiases, logit_bias, {})                                                                           \
     X(bool, ignore_eos, false)                                                                               \
     X(std::optional<std::string>, grammar, std::nullopt)                                                     \
     X(std::optional<int64_t>, seed, std::nullopt)
 
-#define COMMA ,
 struct SamplingParams {
 #define INLLAMA_SAMPLING_MEMBER(type, name, value) type name = value;
     INLLAMA_SAMPLING_FIELDS(INLLAMA_SAMPLING_MEMBER)

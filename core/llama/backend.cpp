@@ -10,7 +10,7 @@ namespace {
 
 thread_local ErrorCapture* current_capture = nullptr;
 
-// Called on any thread, without the GIL and inside C frames: it must not throw, lock or allocate.
+// Called on any thread, without the GIL and inside C frames: it must not throw or lock.
 void on_log(ggml_log_level level, const char* text, void*) {
     log_ring().push(static_cast<int>(level), text);
     if (current_capture != nullptr) {

@@ -132,20 +132,22 @@ Context::Context(const std::shared_ptr<ModelHandle>& model, const ContextParams&
     : handle_(std::make_shared<ContextHandle>(model, params)) {}
 
 void Context::close() {
-    if (handle_) {
-        const ExclusiveUse::Guard guard(handle_->use, "Context");
+    const std::shared_ptr<ContextHandle> held = std::atomic_load(&handle_);
+    if (held) {
+        const ExclusiveUse::Guard guard(held->use, "Context");
+        std::atomic_store(&handle_, std::shared_ptr<ContextHandle>());
     }
-    handle_.reset();
 }
 
-const std::shared_ptr<ContextHandle>& Context::handle() const {
-    if (!handle_) {
+std::shared_ptr<ContextHandle> Context::handle() const {
+    std::shared_ptr<ContextHandle> held = std::atomic_load(&handle_);
+    if (!held) {
         throw Error(ErrorKind::InvalidRequestError, "the context is closed; make a new one to compute");
     }
-    if (handle_->is_broken) {
+    if (held->is_broken) {
         throw Error(ErrorKind::DecodeError, "an earlier failure left this context unusable; make a new one");
     }
-    return handle_;
+    return held;
 }
 
 void Context::decode(const Batch& batch) {
@@ -327,11 +329,14 @@ void Context::set_adapters(std::vector<std::pair<std::shared_ptr<Adapter>, float
         natives.push_back(adapter->native_for(*held->model));
         scales.push_back(checked_scale(scale));
     }
-    const std::shared_lock<std::shared_mutex> lock(held->model->adapters);
-    if (llama_set_adapters_lora(held->context, natives.data(), natives.size(), scales.data()) != 0) {
-        throw Error(ErrorKind::InvalidRequestError, "llama.cpp refused the adapters");
+    {
+        const std::shared_lock<std::shared_mutex> lock(held->model->adapters);
+        if (llama_set_adapters_lora(held->context, natives.data(), natives.size(), scales.data()) != 0) {
+            throw Error(ErrorKind::InvalidRequestError, "llama.cpp refused the adapters");
+        }
     }
-    held->adapters = std::move(adapters);
+    // The old ones are freed with the argument, after the lock: freeing one asks for it alone.
+    held->adapters.swap(adapters);
 }
 
 int Context::n_ctx() const {
@@ -367,7 +372,9 @@ int Context::n_threads_batch() const {
 }
 
 int Context::n_outputs() const {
-    return static_cast<int>(handle()->output_rows.size());
+    const std::shared_ptr<ContextHandle> held = handle();
+    const ExclusiveUse::Guard guard(held->use, "Context");
+    return static_cast<int>(held->output_rows.size());
 }
 
 std::string Context::pooling() const {

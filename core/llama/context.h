@@ -27,7 +27,7 @@ struct ContextParams {
     int64_t n_ubatch = 512;                 // rows computed at once
     int64_t n_seq_max = 1;                  // sequences that can be decoded
     std::optional<int64_t> n_outputs_max;   // rows of one decode call that may give logits; none: n_batch
-    std::optional<int64_t> n_threads;       // for single rows; none: the usable cores
+    std::optional<int64_t> n_threads;       // for single rows; none: the usable cores, fewer for small models
     std::optional<int64_t> n_threads_batch; // for more rows; none: n_threads
     bool embeddings = false;
     std::string pooling = "auto";         // auto, none, mean, cls, last, rank
@@ -72,7 +72,7 @@ struct ContextHandle {
     std::optional<int64_t> n_positions; // positions that the model can compute; none: any
     int n_outputs_max = 0;              // rows per call
     bool is_encoded = false;            // an encoder-decoder has its encoder output
-    bool is_broken = false;             // an exception left llama.cpp's state unknown
+    std::atomic<bool> is_broken{false}; // an exception left llama.cpp's state unknown
     std::vector<int32_t> output_rows;   // rows of the last call that gave output, ascending
     int n_rows_last = 0;                // rows of the last call
     int n_outputs_reserved = 0;         // rows for which llama.cpp's output buffer has room
@@ -96,9 +96,9 @@ class Context {
     Context(const std::shared_ptr<ModelHandle>& model, const ContextParams& params);
 
     void close();
-    bool is_closed() const { return handle_ == nullptr; }
+    bool is_closed() const { return std::atomic_load(&handle_) == nullptr; }
     // Throws InvalidRequestError once closed, DecodeError once broken by an exception inside llama.cpp.
-    const std::shared_ptr<ContextHandle>& handle() const;
+    std::shared_ptr<ContextHandle> handle() const;
 
     // Computes `batch` and stores it in memory.
     //
@@ -140,7 +140,7 @@ class Context {
   private:
     void compute(const Batch& batch, bool encode);
 
-    std::shared_ptr<ContextHandle> handle_;
+    std::shared_ptr<ContextHandle> handle_; // atomic: any thread may ask whether it is closed
 };
 
 // The output buffer cannot grow while views into it live. Becomes Python's BufferError.

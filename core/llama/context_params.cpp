@@ -73,6 +73,13 @@ float checked_number(const char* option, double value, double low) {
     return static_cast<float>(value);
 }
 
+// Threads for a model of this size: the usable cores, but few for a small one. Its graphs are so short that
+// waiting for each other at every operation costs more than it brings, above all on a busy machine.
+int default_threads(const ModelHandle& model) {
+    const uint64_t by_size = llama_model_size(model.model) >> 24;
+    return static_cast<int>(std::clamp<uint64_t>(by_size, 1, static_cast<uint64_t>(usable_cores())));
+}
+
 void check_sizes(const llama_context_params& native) {
     // llama.cpp's output buffer has a row for every sequence, whatever the batch.
     if (native.n_seq_max > native.n_outputs_max) {
@@ -225,7 +232,7 @@ llama_context_params to_llama(const ModelHandle& model, const ContextParams& par
     native.n_outputs_max =
         static_cast<uint32_t>(std::min(n_batch, checked("n_outputs_max", n_outputs, 1, kMaxRows, "rows")));
     native.n_outputs_max_per_seq = 0;
-    native.n_threads = checked_threads("n_threads", params.n_threads.value_or(usable_cores()));
+    native.n_threads = checked_threads("n_threads", params.n_threads.value_or(default_threads(model)));
     native.n_threads_batch =
         checked_threads("n_threads_batch", params.n_threads_batch.value_or(native.n_threads));
     native.embeddings = params.embeddings;

@@ -20,8 +20,17 @@ const Choices<llama_rope_type> kRopeTypes = {
 
 } // namespace
 
-ModelHandle::ModelHandle(llama_model* loaded, bool has_only_vocab)
-    : model(loaded), vocab_only(has_only_vocab), n_ctx_train(llama_model_n_ctx_train(loaded)) {}
+ModelHandle::ModelHandle(llama_model* loaded, const ModelParams& params)
+    : model(loaded), vocab_only(params.vocab_only), n_ctx_train(llama_model_n_ctx_train(loaded)) {
+    const char* entry = "tokenizer.ggml.pre";
+    const auto replaced = params.kv_overrides.find(entry);
+    if (replaced != params.kv_overrides.end() && std::holds_alternative<std::string>(replaced->second)) {
+        pre_tokenizer = std::get<std::string>(replaced->second);
+    } else {
+        pre_tokenizer = read_text(
+            [&](char* text, size_t size) { return llama_model_meta_val_str(model, entry, text, size); });
+    }
+}
 
 ModelHandle::~ModelHandle() {
     llama_model_free(model);
@@ -53,18 +62,19 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
         throw load_error(path, cancelled ? "progress stopped it" : errors.reason("llama.cpp gave no reason"))
             .with("cancelled", cancelled);
     }
-    handle_ = std::make_shared<ModelHandle>(model, params.vocab_only);
+    handle_ = std::make_shared<ModelHandle>(model, params);
 }
 
 void Model::close() {
-    handle_.reset();
+    std::atomic_store(&handle_, std::shared_ptr<ModelHandle>());
 }
 
-const std::shared_ptr<ModelHandle>& Model::handle() const {
-    if (!handle_) {
+std::shared_ptr<ModelHandle> Model::handle() const {
+    std::shared_ptr<ModelHandle> handle = std::atomic_load(&handle_);
+    if (!handle) {
         throw Error(ErrorKind::InvalidRequestError, "the model is closed; load it again to use it");
     }
-    return handle_;
+    return handle;
 }
 
 std::string Model::architecture() const {

@@ -41,10 +41,12 @@ struct ModelHandle {
     bool vocab_only;
     // As loaded: a context with YaRN changes llama.cpp's own number for everybody.
     int n_ctx_train;
+    // How text is split before it is tokenized; an override is in none of llama.cpp's functions.
+    std::string pre_tokenizer;
     // Writers load or free adapters; readers compute with them.
     std::shared_mutex adapters;
 
-    ModelHandle(llama_model* loaded, bool has_only_vocab);
+    ModelHandle(llama_model* loaded, const ModelParams& params);
     ~ModelHandle();
     ModelHandle(const ModelHandle&) = delete;
     ModelHandle& operator=(const ModelHandle&) = delete;
@@ -66,10 +68,10 @@ class Model {
     // Lets go of the weights; they are freed when the last context, tokenizer or adapter of this model is
     // gone.
     void close();
-    bool is_closed() const { return handle_ == nullptr; }
+    bool is_closed() const { return std::atomic_load(&handle_) == nullptr; }
 
     // Throws InvalidRequestError once closed.
-    const std::shared_ptr<ModelHandle>& handle() const;
+    std::shared_ptr<ModelHandle> handle() const;
 
     const std::string& path() const { return path_; }
     std::string architecture() const;
@@ -99,7 +101,7 @@ class Model {
 
   private:
     std::string path_;
-    std::shared_ptr<ModelHandle> handle_;
+    std::shared_ptr<ModelHandle> handle_; // atomic: any thread may close while others read
 };
 
 } // namespace inllama

@@ -49,7 +49,7 @@ bool is_safe_override(const std::string& key) {
         return key != "general.architecture" && key != "general.alignment";
     }
     if (starts_with(key, "tokenizer.")) {
-        return true;
+        return key != "tokenizer.ggml.model";
     }
     const size_t dot = key.find('.');
     const std::string rest = dot == std::string::npos ? std::string() : key.substr(dot + 1);
@@ -143,6 +143,11 @@ void LlamaModelParams::set_kv_overrides(const std::map<std::string, MetadataValu
         return;
     }
     for (const auto& [key, value] : overrides) {
+        // With a byte-pair vocabulary, two spaces in a text would be an assert.
+        if (key == "tokenizer.ggml.pre" && value == MetadataValue(std::string("whitespace"))) {
+            throw bad("kv_overrides",
+                      "sets tokenizer.ggml.pre to 'whitespace', which must come from the file");
+        }
         if (!is_safe_override(key)) {
             throw bad("kv_overrides", "names '" + key +
                                           "', which decides the shape of the model; only general.*, "

@@ -1,5 +1,7 @@
 #include "core/llama/regex_stack.h"
 
+#include "core/llama/model.h"
+
 #include <llama.h>
 
 #include <algorithm>
@@ -23,12 +25,6 @@ const std::set<std::string> kWithoutRepetition = {
 };
 const std::set<std::string> kOverKinds = {"poro-chat", "bloom", "gpt3-finnish", "viking", "whitespace"};
 
-std::string pre_tokenizer(const llama_model* model) {
-    char name[64];
-    const int32_t length = llama_model_meta_val_str(model, "tokenizer.ggml.pre", name, sizeof(name));
-    return length < 0 ? std::string() : std::string(name);
-}
-
 struct Kinds {
     bool is_letter;
     bool is_digit;
@@ -48,11 +44,11 @@ Kinds kinds_of(unsigned char byte) {
 
 } // namespace
 
-RegexRuns regex_runs(const llama_model* model) {
-    if (llama_vocab_type(llama_model_get_vocab(model)) != LLAMA_VOCAB_TYPE_BPE) {
+RegexRuns regex_runs(const ModelHandle& model) {
+    if (llama_vocab_type(model.vocab()) != LLAMA_VOCAB_TYPE_BPE) {
         return RegexRuns::none;
     }
-    const std::string pre = pre_tokenizer(model);
+    const std::string& pre = model.pre_tokenizer;
     if (kWithoutRepetition.count(pre) > 0) {
         return RegexRuns::none;
     }

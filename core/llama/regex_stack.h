@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <string_view>
 
-struct llama_model;
-
 namespace inllama {
+
+struct ModelHandle;
 
 // A text of at most this many bytes fits every thread's stack.
 inline constexpr size_t kRunOnAnyStack = 256;
@@ -23,7 +23,7 @@ enum class RegexRuns {
 
 // How the model's tokenizer splits text. Byte-pair vocabularies split with regular expressions first;
 // llama.cpp has its own code for the most common ones and gives all others to std::regex.
-RegexRuns regex_runs(const llama_model* model);
+RegexRuns regex_runs(const ModelHandle& model);
 
 // The length, in characters, of the longest match in `text`. Characters beyond ASCII count as every kind.
 size_t longest_run(std::string_view text, RegexRuns runs);

@@ -1,5 +1,6 @@
 #include "core/llama/sampler.h"
 
+#include "core/argmax.h"
 #include "core/error.h"
 #include "core/llama/sampler_build.h"
 #include "core/platform/stack.h"
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string>
 
 namespace inllama {
@@ -58,14 +60,14 @@ Sampler::Sampler(std::shared_ptr<const Tokenizer> tokenizer, const std::vector<S
     for (const SamplerStage& stage : stages) {
         add(stage);
     }
-    is_greedy_ = stages.size() == 1 && std::holds_alternative<Greedy>(stages[0]);
+    note_greedy(stages);
     must_accept_ = std::holds_alternative<AdaptiveP>(stages.back());
 }
 
 Sampler::Sampler(const Sampler& other, Chain chain)
     : tokenizer_(other.tokenizer_), chain_(std::move(chain)), candidates_(std::make_unique<Candidates>()),
-      is_greedy_(other.is_greedy_), must_accept_(other.must_accept_), is_lazy_(other.is_lazy_),
-      n_lazy_bytes_(other.n_lazy_bytes_), is_broken_(other.is_broken_) {
+      is_greedy_(other.is_greedy_), biases_(other.biases_), must_accept_(other.must_accept_),
+      is_lazy_(other.is_lazy_), n_lazy_bytes_(other.n_lazy_bytes_), is_broken_(other.is_broken_) {
     for (int32_t i = 0; i < llama_sampler_chain_n(chain_.get()); i++) {
         llama_sampler* sampler = llama_sampler_chain_get(chain_.get(), i);
         if (std::string(llama_sampler_name(sampler)) == "grammar") {
@@ -82,6 +84,18 @@ void Sampler::add(const SamplerStage& stage) {
     if (const auto* grammar = std::get_if<Grammar>(&stage)) {
         grammars_.push_back(sampler);
         is_lazy_ = is_lazy_ || grammar->is_lazy;
+    }
+}
+
+void Sampler::note_greedy(const std::vector<SamplerStage>& stages) {
+    const auto* bias = stages.size() == 2 ? std::get_if<LogitBias>(&stages[0]) : nullptr;
+    is_greedy_ = std::holds_alternative<Greedy>(stages.back()) && (stages.size() == 1 || bias != nullptr);
+    if (is_greedy_ && bias != nullptr) {
+        std::map<Token, float> sums;
+        for (const auto& [token, value] : bias->biases) {
+            sums[token] += static_cast<float>(value);
+        }
+        biases_.assign(sums.begin(), sums.end());
     }
 }
 
@@ -124,21 +138,15 @@ Token Sampler::sample(const float* logits, size_t n, bool accept) {
 
 Token Sampler::select(const float* logits, size_t n) {
     // Sorting with a NaN is undefined behaviour, so the row is looked at once before anything else.
-    float largest = kNegativeInfinity;
-    size_t best = 0;
-    bool is_number = true;
-    for (size_t i = 0; i < n; i++) {
-        is_number &= logits[i] == logits[i];
-        if (logits[i] > largest) {
-            largest = logits[i];
-            best = i;
-        }
-    }
-    if (!is_number || std::isinf(largest)) {
+    const Argmax largest = argmax(logits, n, biases_);
+    if (largest.has_nan || largest.value == -kNegativeInfinity) {
         throw not_numbers();
     }
+    if (largest.value == kNegativeInfinity) {
+        throw biases_.empty() ? not_numbers() : no_token(false);
+    }
     if (is_greedy_) {
-        return static_cast<Token>(best);
+        return static_cast<Token>(largest.index);
     }
     auto& data = candidates_->data;
     data.resize(n);

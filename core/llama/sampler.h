@@ -8,6 +8,7 @@
 #include "core/types.h"
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 struct llama_sampler;
@@ -50,6 +51,7 @@ class Sampler {
 
     Sampler(const Sampler& other, Chain chain);
     void add(const SamplerStage& stage);
+    void note_greedy(const std::vector<SamplerStage>& stages);
     Token select(const float* logits, size_t n);
     void accept_checked(Token token);
     bool allows(Token token) const;
@@ -60,11 +62,12 @@ class Sampler {
     std::vector<llama_sampler*> grammars_; // owned by the chain
     std::unique_ptr<Candidates> candidates_;
     mutable ExclusiveUse use_;
-    bool is_greedy_ = false;   // nothing but the largest logit counts
-    bool must_accept_ = false; // adaptive_p keeps a choice that only accept() may consume
-    bool is_lazy_ = false;     // a grammar waits for its trigger
-    size_t n_lazy_bytes_ = 0;  // what its regular expression searches
-    bool is_broken_ = false;   // an exception left a grammar's state unknown
+    bool is_greedy_ = false;                      // nothing but the largest logit and biases_ count
+    std::vector<std::pair<Token, float>> biases_; // of a greedy chain: ascending, one per token
+    bool must_accept_ = false;                    // adaptive_p keeps a choice that only accept() may consume
+    bool is_lazy_ = false;                        // a grammar waits for its trigger
+    size_t n_lazy_bytes_ = 0;                     // what its regular expression searches
+    bool is_broken_ = false;                      // an exception left a grammar's state unknown
 };
 
 } // namespace inllama

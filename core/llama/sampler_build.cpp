@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/gbnf.h"
+#include "core/platform/stack.h"
 
 #include <algorithm>
 #include <cmath>
@@ -45,6 +46,10 @@ int32_t count(const char* option, int64_t value, int64_t low, int64_t high = kMa
 size_t keep(int64_t min_keep) {
     return static_cast<size_t>(count("min_keep", min_keep, 0));
 }
+
+// std::regex recurses for every parenthesis of a pattern.
+constexpr size_t kMaxPatternBytes = 4096;
+constexpr size_t kPatternStackBytes = size_t{64} << 20;
 
 class Builder {
   public:
@@ -164,12 +169,16 @@ class Builder {
             tokenizer_.check_token(token);
         }
         llama_sampler* sampler = nullptr;
-        try {
+        const auto build = [&] {
             sampler = stage.is_lazy
                           ? llama_sampler_init_grammar_lazy_patterns(
                                 vocab_, stage.text.c_str(), stage.root.c_str(), patterns.data(),
                                 patterns.size(), stage.trigger_tokens.data(), stage.trigger_tokens.size())
                           : llama_sampler_init_grammar(vocab_, stage.text.c_str(), stage.root.c_str());
+        };
+        try {
+            // The patterns are compiled once more inside, by recursive descent.
+            stage.is_lazy ? run_with_stack(kPatternStackBytes, build) : build();
         } catch (const std::exception& error) {
             throw Error(ErrorKind::GrammarError,
                         std::string("llama.cpp refused the grammar: ") + error.what());
@@ -191,8 +200,14 @@ class Builder {
     }
 
     static void check_pattern(const std::string& pattern) {
+        if (pattern.size() > kMaxPatternBytes) {
+            throw Error(ErrorKind::GrammarError, "a trigger pattern has " + std::to_string(pattern.size()) +
+                                                     " bytes but at most " +
+                                                     std::to_string(kMaxPatternBytes) + " are possible")
+                .with("limit", kMaxPatternBytes);
+        }
         try {
-            const std::regex expression(pattern);
+            run_with_stack(kPatternStackBytes, [&] { const std::regex expression(pattern); });
         } catch (const std::regex_error& error) {
             throw Error(ErrorKind::GrammarError,
                         "the trigger pattern '" + pattern + "' is not a regular expression: " + error.what());

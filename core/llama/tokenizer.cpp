@@ -28,7 +28,7 @@ std::optional<Token> if_any(Token token) {
 
 Tokenizer::Tokenizer(std::shared_ptr<ModelHandle> model)
     : model_(std::move(model)), vocab_(model_->vocab()), n_tokens_(llama_vocab_n_tokens(vocab_)),
-      runs_(regex_runs(model_->model)) {
+      runs_(regex_runs(*model_)) {
     if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
         throw Error(ErrorKind::UnsupportedError, "this model has no tokenizer; give it token ids");
     }

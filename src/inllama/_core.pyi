@@ -416,7 +416,7 @@ class Context:
         n_ubatch: Rows computed at once; encoders, pooling and non-causal attention take no more in one call.
         n_seq_max: Sequences that can be decoded, at most 256.
         n_outputs_max: Rows of one call that may give logits; by default ``n_batch``. At least ``n_seq_max``.
-        n_threads: Threads for single rows; by default the usable cores.
+        n_threads: Threads for single rows; by default the usable cores, fewer for a small model.
         n_threads_batch: Threads for more rows; by default ``n_threads``.
         embeddings: Compute embeddings; then every row gives output.
         pooling: ``auto`` (the model's), ``none``, ``mean``, ``cls``, ``last`` or ``rank``.

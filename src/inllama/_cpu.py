@@ -13,7 +13,7 @@ def cpu_features() -> frozenset[str] | None:
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             for line in file:
-                if line.startswith("flags"):
+                if line.startswith(("flags", "Features")):  # x86, arm64
                     return frozenset(line.partition(":")[2].split())
     except OSError:
         return None
@@ -31,5 +31,5 @@ def check_cpu(required: Iterable[str], found: frozenset[str] | None) -> None:
     if missing:
         raise ImportError(
             f"this copy of inllama was built for a CPU with {' '.join(missing)}, which this machine lacks; "
-            "install it again here, or build it with INLLAMA_PORTABLE=1 to run on any machine"
+            "install it again on this machine, or build it with INLLAMA_PORTABLE=1, for x86-64 with AVX2"
         )

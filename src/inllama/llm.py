@@ -51,10 +51,14 @@ class LLM:
             self._model = model
         else:
             self._model = load_model(model, ModelOptions.from_keywords(loading))
-        self._contexts = _ContextPool(self._model, self._options)
+        try:
+            self._contexts = _ContextPool(self._model, self._options)
+        except BaseException:
+            if self._owns_model:
+                self._model.close()
+            raise
         recommended = recommended_params(self._model)
         self._default_params = recommended.over(SamplingParams.defaults())
-        self._pid = os.getpid()
 
     @property
     def model(self) -> Model:
@@ -164,7 +168,7 @@ class LLM:
             seeds=[(first + i) % (2**32 - 1) for i in range(request_options.n)],
             deadline=None if timeout is None else time.monotonic() + timeout,
         )
-        check_fits(request, self._contexts.n_ctx())
+        check_fits(request, self._contexts.n_ctx)
         return TextStream(self._model, self._contexts, request)
 
     def close(self) -> None:
@@ -208,7 +212,10 @@ def _is_one(prompt: object) -> bool:
         raise TypeError(f"prompt must be text or token ids, not {type(prompt).__name__}; decode it first")
     if not isinstance(prompt, Sequence) and not hasattr(prompt, "__array__"):
         raise TypeError(f"prompt must be text, token ids or a list of those, not {type(prompt).__name__}")
-    return len(prompt) > 0 and hasattr(prompt[0], "__index__")  # type: ignore[arg-type,index]
+    if len(prompt) == 0:  # type: ignore[arg-type]
+        return False
+    first = prompt[0]  # type: ignore[index]
+    return hasattr(first, "__index__") and not hasattr(first, "__len__")  # an array has both
 
 
 def _token(value: Any) -> int:
@@ -221,23 +228,19 @@ def _token(value: Any) -> int:
 
 
 class _ContextPool:
-    """Contexts that no request uses at the moment, and the making of more. Any thread."""
+    """Contexts that no request uses at the moment, and the making of more. Any thread.
+
+    ``n_ctx`` is how many tokens one request can use.
+    """
 
     def __init__(self, model: Model, options: EngineOptions) -> None:
         self._model = model
         self._options = options
         self._lock = threading.Lock()
-        self._idle: list[Context] = []
-        self._n_ctx: int | None = None
         self.is_closed = False
-
-    def n_ctx(self) -> int:
-        """Tokens that one request can use, which only a context knows."""
-        if self._n_ctx is None:
-            context = self.take()
-            self._n_ctx = context.n_ctx_seq
-            self.give_back(context)
-        return self._n_ctx
+        # The first one is made here, so that options that cannot be had fail at once.
+        self._idle = [self._make()]
+        self.n_ctx = self._idle[0].n_ctx_seq
 
     def take(self) -> Context:
         with self._lock:
@@ -245,6 +248,9 @@ class _ContextPool:
                 raise EngineClosedError("the LLM is closed; make a new one")
             if self._idle:
                 return self._idle.pop()
+        return self._make()
+
+    def _make(self) -> Context:
         options = self._options
         return Context(
             self._model,

@@ -1,0 +1,47 @@
+"""llama.cpp's own programs, built by ``make bench-tools``, and the files that the benchmarks read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.measure import ROOT
+
+TOOLS = ROOT / "build" / "bench-tools" / "bin"
+MODEL = ROOT / "bench" / "models" / "random-0.5b-q4_0.gguf"
+
+
+def tool(name: str) -> str:
+    """Return the path of a program."""
+    path = TOOLS / name
+    if not path.exists():
+        sys.exit(f"{path} does not exist; run 'make bench-tools' first")
+    return str(path)
+
+
+def model_path() -> str:
+    """Return the path of the benchmark model."""
+    if not MODEL.exists():
+        sys.exit(f"{MODEL} does not exist; run 'python tools/make_bench_model.py' first")
+    return str(MODEL)
+
+
+def llama_tree() -> Path:
+    """Return the folder of the pinned llama.cpp tree."""
+    given = os.environ.get("LLAMA_CPP_SOURCE_DIR")
+    if given:
+        return Path(given)
+    command = [sys.executable, str(ROOT / "tools" / "llama_source.py")]
+    return Path(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+
+
+def run_json(*command: str) -> Any:
+    """Run a program and return what it prints, read as JSON."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed with {done.returncode}:\n{done.stderr}")
+    return json.loads(done.stdout)

@@ -1,0 +1,696 @@
+"""``LLM.generate`` and ``LLM.stream`` on the model inside the package."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+import inllama
+from inllama import (
+    LLM,
+    Chunk,
+    Completion,
+    ContextFullError,
+    DeadlineError,
+    EngineClosedError,
+    InvalidRequestError,
+    Model,
+    SamplingParams,
+)
+
+DEMO = Path(inllama.__path__[0]) / "models" / "demo.gguf"
+PROMPT = "Once upon a time"
+PROMPTS = ["Once upon a time", "One day, a dog", "The little girl", "It was a dark night"]
+
+
+@pytest.fixture(scope="module")
+def llm() -> Iterator[LLM]:
+    # More threads than this model needs would wait for each other on a busy machine.
+    with LLM(n_threads=1) as shared:
+        yield shared
+
+
+def text_of(chunks: list[Chunk], index: int = 0) -> str:
+    return "".join(chunk.text for chunk in chunks if chunk.index == index)
+
+
+def tokens_of(chunks: list[Chunk]) -> tuple[int, ...]:
+    return tuple(token for chunk in chunks for token in chunk.token_ids)
+
+
+# ---------------------------------------------------------------------------------------- stream, seed, randomness
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stream_gives_what_generate_gives(llm: LLM, seed: int) -> None:
+    whole = llm.generate(PROMPT, seed=seed, max_tokens=60)
+    chunks = list(llm.stream(PROMPT, seed=seed, max_tokens=60))
+    assert text_of(chunks) == whole.text
+    assert tokens_of(chunks) == whole.token_ids
+    assert chunks[-1].finish_reason == whole.finish_reason
+    assert [chunk.finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
+
+
+def test_stream_result_is_the_same_however_much_was_read(llm: LLM) -> None:
+    whole = llm.generate(PROMPT, seed=3, max_tokens=30)
+    for n_read in (0, 1, 5, 10_000):
+        stream = llm.stream(PROMPT, seed=3, max_tokens=30)
+        for _ in zip(range(n_read), stream, strict=False):
+            pass
+        result = stream.result()
+        assert result.choices == whole.choices
+        assert result.usage == whole.usage
+        assert stream.result().choices == result.choices
+
+
+def test_greedy_is_deterministic_whatever_the_seed(llm: LLM) -> None:
+    texts = {llm.generate(PROMPT, temperature=0, seed=seed, max_tokens=60).text for seed in (None, 1, 2)}
+    assert len(texts) == 1
+
+
+def test_same_seed_gives_the_same_and_others_differ(llm: LLM) -> None:
+    texts = [llm.generate(PROMPT, seed=seed, max_tokens=40).text for seed in (1, 1, 2, 3, 4)]
+    assert texts[0] == texts[1]
+    assert len(set(texts)) > 2
+
+
+def test_drawn_seed_is_reported_and_repeats_the_text(llm: LLM) -> None:
+    first = llm.generate(PROMPT, max_tokens=40)
+    second = llm.generate(PROMPT, max_tokens=40)
+    assert first.seed != second.seed
+    assert llm.generate(PROMPT, max_tokens=40, seed=first.seed).text == first.text
+
+
+def test_another_llm_of_the_same_model_gives_the_same(llm: LLM) -> None:
+    expected = llm.generate(PROMPT, seed=11, max_tokens=40).text
+    with LLM(DEMO, n_threads=1) as other:
+        assert other.generate(PROMPT, seed=11, max_tokens=40).text == expected
+
+
+def test_token_ids_are_those_of_the_text(llm: LLM) -> None:
+    result = llm.generate(PROMPT, seed=5, max_tokens=50)
+    assert llm.model.tokenizer.decode(result.token_ids) == result.text
+
+
+# ------------------------------------------------------------------------------------------------------ the end
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 7, 33])
+def test_max_tokens_is_exact(llm: LLM, max_tokens: int) -> None:
+    result = llm.generate(PROMPT, ignore_eos=True, seed=1, max_tokens=max_tokens)
+    assert len(result.token_ids) == max_tokens
+    assert result.usage.completion_tokens == max_tokens
+    assert result.finish_reason == "length"
+    assert result.stop is None
+
+
+def test_model_ends_by_itself(llm: LLM) -> None:
+    result = llm.generate(PROMPT, temperature=0)
+    assert result.finish_reason == "stop"
+    assert result.stop is None
+    assert result.text.endswith((".", "!", "?", '"'))
+    assert not set(result.token_ids) & set(llm.model.tokenizer.end_tokens.tolist())
+
+
+def test_without_max_tokens_the_context_is_the_limit(llm: LLM) -> None:
+    result = llm.generate(PROMPT, ignore_eos=True, seed=1)
+    assert result.finish_reason == "length"
+    assert result.usage.total_tokens == 512
+
+
+def test_max_tokens_beyond_the_context_ends_at_the_context(llm: LLM) -> None:
+    result = llm.generate(PROMPT, ignore_eos=True, seed=1, max_tokens=10**9)
+    assert result.finish_reason == "length"
+    assert result.usage.total_tokens == 512
+
+
+def test_prompt_that_leaves_room_for_one_token(llm: LLM) -> None:
+    result = llm.generate([1] * 511, ignore_eos=True)
+    assert result.finish_reason == "length"
+    assert result.usage.prompt_tokens == 511
+    assert result.usage.completion_tokens == 1
+
+
+def every_stop(text: str) -> list[str]:
+    return [text[begin:end] for begin in range(20, 44, 3) for end in range(begin + 1, min(begin + 14, len(text)), 4)]
+
+
+def test_stop_string_is_cut_off_wherever_tokens_end(llm: LLM) -> None:
+    text = llm.generate(PROMPT, temperature=0, max_tokens=40).text
+    for stop in every_stop(text):
+        result = llm.generate(PROMPT, temperature=0, max_tokens=40, stop=stop)
+        assert result.text == text[: text.index(stop)], stop
+        assert result.finish_reason == "stop"
+        assert result.stop == stop
+
+
+def test_stream_never_publishes_a_part_of_the_stop_string(llm: LLM) -> None:
+    text = llm.generate(PROMPT, temperature=0, max_tokens=40).text
+    for stop in every_stop(text):
+        chunks = list(llm.stream(PROMPT, temperature=0, max_tokens=40, stop=["never to be seen", stop]))
+        assert text_of(chunks) == text[: text.index(stop)], stop
+        assert chunks[-1].finish_reason == "stop"
+        assert chunks[-1].stop == stop
+
+
+def test_first_match_wins_among_stop_strings(llm: LLM) -> None:
+    text = llm.generate(PROMPT, temperature=0, max_tokens=40).text
+    early, late = text[10:14], text[30:36]
+    result = llm.generate(PROMPT, temperature=0, max_tokens=40, stop=[late, early])
+    assert result.stop == early
+    assert result.text == text[: text.index(early)]
+
+
+def test_held_back_beginning_of_a_stop_string_is_given_at_the_end(llm: LLM) -> None:
+    text = llm.generate(PROMPT, temperature=0, max_tokens=12).text
+    result = llm.generate(PROMPT, temperature=0, max_tokens=12, stop=text[-3:] + "never")
+    assert result.text == text
+    assert result.finish_reason == "length"
+    assert result.stop is None
+
+
+def test_stop_string_matches_only_the_output(llm: LLM) -> None:
+    expected = llm.generate(PROMPT, temperature=0, max_tokens=10).text
+    assert llm.generate(PROMPT, temperature=0, max_tokens=10, stop="Once upon").text == expected
+
+
+def test_stop_token_ends_the_output_and_is_not_in_it(llm: LLM) -> None:
+    tokens = llm.generate(PROMPT, temperature=0, max_tokens=40).token_ids
+    token = tokens[15]
+    result = llm.generate(PROMPT, temperature=0, max_tokens=40, stop_token_ids=[token])
+    assert result.token_ids == tokens[: tokens.index(token)]
+    assert result.finish_reason == "stop"
+    assert result.stop == token
+
+
+def test_end_token_as_stop_token_is_reported(llm: LLM) -> None:
+    end = llm.model.tokenizer.eos
+    assert end is not None
+    result = llm.generate(PROMPT, temperature=0, stop_token_ids=[end])
+    assert (result.finish_reason, result.stop) == ("stop", end)
+
+
+def test_ignore_eos_goes_on(llm: LLM) -> None:
+    ended = llm.generate(PROMPT, temperature=0)
+    longer = llm.generate(PROMPT, temperature=0, ignore_eos=True, max_tokens=ended.usage.completion_tokens + 20)
+    assert longer.finish_reason == "length"
+    assert longer.text.startswith(ended.text)
+    assert longer.usage.completion_tokens == ended.usage.completion_tokens + 20
+
+
+# ---------------------------------------------------------------------------------------------- usage and results
+
+
+def test_usage_counts_the_tokens(llm: LLM) -> None:
+    n_prompt = len(llm.model.tokenizer.encode(PROMPT))
+    result = llm.generate(PROMPT, ignore_eos=True, max_tokens=9)
+    usage = result.usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (n_prompt, 9, n_prompt + 9)
+    assert 0 < result.timings.prefill_s <= result.timings.first_token_s <= result.timings.total_s
+
+
+def test_usage_counts_all_outputs(llm: LLM) -> None:
+    result = llm.generate(PROMPT, ignore_eos=True, max_tokens=6, n=3)
+    assert result.usage.completion_tokens == 18
+    assert result.usage.prompt_tokens == len(llm.model.tokenizer.encode(PROMPT))
+
+
+def test_several_outputs_have_indices_and_seeds_of_their_own(llm: LLM) -> None:
+    result = llm.generate(PROMPT, n=4, seed=7, max_tokens=30)
+    assert [choice.index for choice in result.choices] == [0, 1, 2, 3]
+    assert len({choice.seed for choice in result.choices}) == 4
+    assert len({choice.text for choice in result.choices}) > 1
+    assert result.text == result.choices[0].text
+    for choice in result.choices:
+        assert llm.generate(PROMPT, seed=choice.seed, max_tokens=30).text == choice.text
+
+
+def test_stream_of_several_outputs_marks_each_chunk(llm: LLM) -> None:
+    whole = llm.generate(PROMPT, n=3, seed=7, max_tokens=20)
+    chunks = list(llm.stream(PROMPT, n=3, seed=7, max_tokens=20))
+    assert [text_of(chunks, index) for index in range(3)] == [choice.text for choice in whole.choices]
+    assert [chunk.index for chunk in chunks if chunk.finish_reason] == [0, 1, 2]
+
+
+def test_largest_seed_is_possible_with_several_outputs(llm: LLM) -> None:
+    result = llm.generate(PROMPT, n=3, seed=2**32 - 2, max_tokens=2)
+    assert len({choice.seed for choice in result.choices}) == 3
+
+
+def test_request_id_is_kept_or_drawn(llm: LLM) -> None:
+    assert llm.generate(PROMPT, max_tokens=1, request_id="mine").request_id == "mine"
+    stream = llm.stream(PROMPT, max_tokens=1)
+    assert stream.request_id == stream.result().request_id
+    assert stream.request_id != llm.stream(PROMPT, max_tokens=1).request_id
+
+
+def test_to_dict_has_the_shape_of_a_text_completion(llm: LLM) -> None:
+    result = llm.generate(PROMPT, max_tokens=4, ignore_eos=True, n=2, request_id="one")
+    plain = result.to_dict()
+    assert (plain["id"], plain["object"], plain["model"]) == ("one", "text_completion", "demo.gguf")
+    assert [choice["text"] for choice in plain["choices"]] == [choice.text for choice in result.choices]
+    assert plain["usage"]["total_tokens"] == result.usage.total_tokens
+
+
+def test_results_and_errors_can_be_pickled(llm: LLM) -> None:
+    result = llm.generate(PROMPT, max_tokens=4)
+    assert pickle.loads(pickle.dumps(result)) == result
+    with pytest.raises(ContextFullError) as caught:
+        llm.generate([1] * 600)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (type(copy), str(copy), copy.n_prompt) == (ContextFullError, str(caught.value), 600)
+
+
+# ------------------------------------------------------------------------------------------------ prompts
+
+
+def test_prompt_of_token_ids_equals_the_text(llm: LLM) -> None:
+    expected = llm.generate(PROMPT, temperature=0, max_tokens=20).text
+    tokens = llm.model.tokenizer.encode(PROMPT)
+    for prompt in (tokens, tokens.tolist(), tuple(tokens.tolist()), tokens.astype(np.int64), tokens.astype(np.uint16)):
+        assert llm.generate(prompt, temperature=0, max_tokens=20).text == expected
+
+
+def test_list_of_prompts_is_answered_in_order(llm: LLM) -> None:
+    alone = [llm.generate(prompt, temperature=0, max_tokens=12).text for prompt in PROMPTS]
+    rows = llm.generate(PROMPTS, temperature=0, max_tokens=12)
+    assert [row.text for row in rows] == alone
+    assert [row.text for row in llm.generate(PROMPTS[::-1], temperature=0, max_tokens=12)] == alone[::-1]
+
+
+def test_list_of_token_prompts(llm: LLM) -> None:
+    arrays = llm.model.tokenizer.encode_batch(PROMPTS)
+    alone = [llm.generate(prompt, temperature=0, max_tokens=8).text for prompt in PROMPTS]
+    assert [row.text for row in llm.generate(arrays, temperature=0, max_tokens=8)] == alone
+    lists = [array.tolist() for array in arrays]
+    assert [row.text for row in llm.generate(lists, temperature=0, max_tokens=8)] == alone
+
+
+def test_list_of_one_and_of_none(llm: LLM) -> None:
+    assert llm.generate([], max_tokens=1) == []
+    (row,) = llm.generate([PROMPT], max_tokens=1)
+    assert isinstance(row, Completion)
+
+
+def test_empty_text_is_continued_from_the_beginning_token(llm: LLM) -> None:
+    result = llm.generate("", temperature=0, max_tokens=5, ignore_eos=True)
+    assert result.usage.prompt_tokens == 1
+    assert result.usage.completion_tokens == 5
+
+
+def test_first_failing_prompt_raises_with_its_index(llm: LLM) -> None:
+    with pytest.raises(ContextFullError) as caught:
+        llm.generate([PROMPT, PROMPT, "long " * 2000, "long " * 3000], max_tokens=1)
+    assert caught.value.index == 2
+
+
+def test_type_error_in_a_list_of_prompts_is_raised(llm: LLM) -> None:
+    with pytest.raises(TypeError):
+        llm.generate([PROMPT, None], max_tokens=1)  # type: ignore[list-item]
+
+
+def test_on_error_return_puts_errors_into_their_rows(llm: LLM) -> None:
+    rows = llm.generate([PROMPT, "long " * 2000, PROMPT], temperature=0, max_tokens=3, on_error="return")
+    assert isinstance(rows[0], Completion)
+    assert isinstance(rows[1], ContextFullError)
+    assert isinstance(rows[2], Completion)
+    assert rows[0].text == rows[2].text
+
+
+def test_prompt_of_every_length_is_computed_whole(llm: LLM) -> None:
+    """Prompts are computed in chunks; the size of a chunk must not show."""
+    tokens = [int(token) for token in llm.generate(PROMPT, seed=2, ignore_eos=True).token_ids]
+    with (
+        LLM(llm.model, prefill_chunk=16, n_threads=1, flash_attention="off", kv_type_k="f32", kv_type_v="f32") as small,
+        LLM(llm.model, n_threads=1, flash_attention="off", kv_type_k="f32", kv_type_v="f32") as large,
+    ):
+        for n_prompt in (1, 15, 16, 17, 31, 32, 33, 100, 400):
+            prompt = tokens[:n_prompt]
+            expected = large.generate(prompt, temperature=0, max_tokens=4, ignore_eos=True).token_ids
+            assert small.generate(prompt, temperature=0, max_tokens=4, ignore_eos=True).token_ids == expected
+
+
+def test_control_tokens_in_a_prompt_are_text_unless_asked_for(llm: LLM) -> None:
+    tokenizer = llm.model.tokenizer
+    assert tokenizer.eos is not None
+    spelling = tokenizer.token_text(tokenizer.eos)
+    plain = llm.generate(spelling, max_tokens=1).usage.prompt_tokens
+    special = llm.generate(spelling, max_tokens=1, parse_special=True).usage.prompt_tokens
+    assert special == 2
+    assert plain > special
+
+
+# ------------------------------------------------------------------------------------------------ cancel and time
+
+
+def test_cancel_between_chunks_ends_the_stream(llm: LLM) -> None:
+    expected = llm.generate(PROMPT, seed=1, ignore_eos=True, max_tokens=300).text
+    stream = llm.stream(PROMPT, seed=1, ignore_eos=True, max_tokens=300)
+    chunks = []
+    for chunk in stream:
+        chunks.append(chunk)
+        if len(chunks) == 3:
+            stream.cancel()
+    assert chunks[-1].finish_reason == "cancelled"
+    assert len(chunks) < 10
+    result = stream.result()
+    assert result.finish_reason == "cancelled"
+    assert result.text == text_of(chunks)
+    assert expected.startswith(result.text)
+    assert llm.generate(PROMPT, seed=1, ignore_eos=True, max_tokens=300).text == expected
+
+
+def test_cancel_from_another_thread_ends_generate(llm: LLM) -> None:
+    stream = llm.stream(PROMPT, ignore_eos=True, n=1024)
+    timer = threading.Timer(0.1, stream.cancel)
+    timer.start()
+    started = time.monotonic()
+    result = stream.result()
+    timer.join()
+    assert result.choices[-1].finish_reason == "cancelled"
+    assert time.monotonic() - started < 20
+
+
+def test_cancel_before_the_first_step_computes_nothing(llm: LLM) -> None:
+    stream = llm.stream(PROMPT, max_tokens=100)
+    stream.cancel()
+    stream.cancel()
+    result = stream.result()
+    assert result.finish_reason == "cancelled"
+    assert result.usage.completion_tokens == 0
+    assert result.text == ""
+
+
+def test_cancel_after_the_end_changes_nothing(llm: LLM) -> None:
+    stream = llm.stream(PROMPT, temperature=0, max_tokens=5)
+    before = stream.result()
+    stream.cancel()
+    assert stream.result().choices == before.choices
+
+
+def test_cancel_ends_all_outputs(llm: LLM) -> None:
+    stream = llm.stream(PROMPT, ignore_eos=True, n=3, max_tokens=50)
+    next(stream)
+    stream.cancel()
+    reasons = [choice.finish_reason for choice in stream.result().choices]
+    assert reasons == ["cancelled"] * 3
+
+
+def test_deadline_raises_with_what_was_generated(llm: LLM) -> None:
+    with pytest.raises(DeadlineError) as caught:
+        llm.generate(PROMPT, seed=1, ignore_eos=True, n=1024, timeout_s=0.2)
+    assert isinstance(caught.value, TimeoutError)
+    assert isinstance(caught.value.partial, str)
+    assert caught.value.elapsed_s >= 0.15
+    assert llm.generate(PROMPT, max_tokens=1).usage.completion_tokens == 1
+
+
+def test_deadline_of_a_slow_reader_carries_the_text(llm: LLM) -> None:
+    stream = llm.stream(PROMPT, seed=1, ignore_eos=True, max_tokens=400, timeout_s=0.3)
+    read = next(stream).text
+    time.sleep(0.35)
+    with pytest.raises(DeadlineError) as caught:
+        list(stream)
+    assert caught.value.partial.startswith(read)
+    with pytest.raises(DeadlineError):
+        stream.result()
+
+
+def test_no_time_at_all_is_a_deadline_error(llm: LLM) -> None:
+    with pytest.raises(DeadlineError) as caught:
+        llm.generate(PROMPT, timeout_s=0)
+    assert caught.value.partial == ""
+
+
+# ---------------------------------------------------------------------------------------- many requests at a time
+
+
+@pytest.fixture(scope="module")
+def alone(llm: LLM) -> list[str]:
+    """The greedy continuation of each of ``PROMPTS``, computed one after the other."""
+    return [llm.generate(prompt, temperature=0, max_tokens=40).text for prompt in PROMPTS]
+
+
+def test_interleaved_streams_give_the_same_as_alone(llm: LLM, alone: list[str]) -> None:
+    streams = [llm.stream(prompt, temperature=0, max_tokens=40) for prompt in PROMPTS]
+    texts = [""] * len(streams)
+    running = list(range(len(streams)))
+    while running:
+        for i in list(running):
+            chunk = next(streams[i], None)
+            if chunk is None:
+                running.remove(i)
+            else:
+                texts[i] += chunk.text
+    assert texts == alone
+
+
+def test_four_threads_give_the_same_as_alone(llm: LLM, alone: list[str]) -> None:
+    def generate(i: int) -> str:
+        return llm.generate(PROMPTS[i % len(PROMPTS)], temperature=0, max_tokens=40).text
+
+    with ThreadPoolExecutor(4) as pool:
+        texts = list(pool.map(generate, range(16)))
+    assert texts == alone * 4
+
+
+def test_stream_is_read_by_another_thread_than_the_one_that_made_it(llm: LLM, alone: list[str]) -> None:
+    stream = llm.stream(PROMPTS[0], temperature=0, max_tokens=40)
+    first = next(stream).text
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(lambda: "".join(chunk.text for chunk in stream)).result()
+    assert first + rest == alone[0]
+
+
+def test_abandoned_streams_give_their_context_back(llm: LLM, alone: list[str]) -> None:
+    for _ in range(30):
+        next(llm.stream(PROMPTS[1], max_tokens=40))
+    gc.collect()
+    with llm.stream(PROMPTS[0], max_tokens=40) as stream:
+        next(stream)
+    assert list(stream) == []
+    assert llm.generate(PROMPTS[0], temperature=0, max_tokens=40).text == alone[0]
+
+
+# ------------------------------------------------------------------------------------------------------- closing
+
+
+def test_closing_while_streaming_fails_the_stream() -> None:
+    llm = LLM(n_threads=1)
+    stream = llm.stream(PROMPT, ignore_eos=True, max_tokens=300)
+    read = next(stream).text
+    llm.close()
+    with pytest.raises(EngineClosedError) as caught:
+        list(stream)
+    assert caught.value.partial.startswith(read)
+    with pytest.raises(EngineClosedError):
+        stream.result()
+
+
+def test_closing_from_another_thread_ends_generate() -> None:
+    llm = LLM(n_threads=1)
+    timer = threading.Timer(0.1, llm.close)
+    timer.start()
+    with pytest.raises(EngineClosedError):
+        llm.generate(PROMPT, ignore_eos=True, n=1024)
+    timer.join()
+
+
+def test_stream_opened_before_closing_cannot_begin() -> None:
+    llm = LLM(n_threads=1)
+    stream = llm.stream(PROMPT, max_tokens=3)
+    llm.close()
+    with pytest.raises(EngineClosedError):
+        next(stream)
+
+
+def test_closed_llm_refuses_requests_and_closes_again() -> None:
+    llm = LLM(n_threads=1)
+    llm.close()
+    llm.close()
+    assert llm.model.closed
+    for call in (llm.generate, llm.stream):
+        with pytest.raises(EngineClosedError, match="closed"):
+            call(PROMPT)
+
+
+def test_with_block_closes() -> None:
+    with LLM(n_threads=1) as llm:
+        assert not llm.model.closed
+    assert llm.model.closed
+
+
+def test_llm_of_a_model_does_not_close_it() -> None:
+    with Model(DEMO) as model:
+        with LLM(model, n_threads=1) as first:
+            expected = first.generate(PROMPT, temperature=0, max_tokens=5).text
+        assert not model.closed
+        with LLM(model, n_threads=1) as second:
+            assert second.model is model
+            assert second.generate(PROMPT, temperature=0, max_tokens=5).text == expected
+
+
+def test_model_none_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="None"):
+        LLM(None)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------ token choice
+
+
+def test_grammar_constrains_the_output(llm: LLM) -> None:
+    grammar = 'root ::= " " ("red" | "green" | "blue") "!"'
+    for seed in range(5):
+        result = llm.generate(PROMPT, grammar=grammar, seed=seed)
+        assert result.text in (" red!", " green!", " blue!")
+        assert result.finish_reason == "stop"
+
+
+def test_grammar_of_digits(llm: LLM) -> None:
+    result = llm.generate(PROMPT, grammar="root ::= [0-9]+", seed=1, max_tokens=10)
+    assert result.text.isdigit()
+
+
+def test_logit_bias_bans_and_forces(llm: LLM) -> None:
+    first = llm.generate(PROMPT, temperature=0, max_tokens=1).token_ids[0]
+    banned = llm.generate(PROMPT, temperature=0, max_tokens=20, logit_bias={first: float("-inf")})
+    assert first not in banned.token_ids
+    forced = llm.generate(PROMPT, temperature=0, max_tokens=5, logit_bias={99: 1000.0})
+    assert forced.token_ids == (99,) * 5
+
+
+def test_top_k_1_is_greedy(llm: LLM) -> None:
+    greedy = llm.generate(PROMPT, temperature=0, max_tokens=30).text
+    assert llm.generate(PROMPT, temperature=1.5, top_k=1, max_tokens=30).text == greedy
+
+
+def test_penalties_see_the_prompt_and_the_output(llm: LLM) -> None:
+    def count(**options: float) -> int:
+        tokens = llm.generate(PROMPT, temperature=0, ignore_eos=True, max_tokens=100, **options).token_ids
+        return len(set(tokens))
+
+    assert count(frequency_penalty=2.0, penalty_last_n=512) > count()
+
+
+def test_keyword_overrides_the_params_object(llm: LLM) -> None:
+    params = SamplingParams(temperature=0, max_tokens=5, ignore_eos=True)
+    assert llm.generate(PROMPT, params).usage.completion_tokens == 5
+    assert llm.generate(PROMPT, params, max_tokens=3).usage.completion_tokens == 3
+
+
+def test_default_params_come_from_the_metadata_over_ours(llm: LLM) -> None:
+    metadata = llm.model.metadata
+    params = llm.default_params
+    ours = SamplingParams.defaults()
+    assert params.temperature == pytest.approx(float(metadata["general.sampling.temp"]))
+    assert params.top_k == int(metadata["general.sampling.top_k"])
+    assert params.min_p == ours.min_p
+    assert params.temperature != ours.temperature
+    assert params.max_tokens is None
+    assert params.seed is None
+
+
+def copy_with_metadata(target: Path, entries: dict[str, float]) -> Path:
+    """Write the demo model's vocabulary and weights with other recommendations."""
+    reader = gguf.GGUFReader(DEMO)
+    writer = gguf.GGUFWriter(target, "llama")
+    for field in reader.fields.values():
+        if field.name.startswith(("GGUF.", "general.architecture", "general.sampling.")):
+            continue
+        sub_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type)
+    for name, value in entries.items():
+        writer.add_float32(name, value)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+def test_senseless_recommendations_are_logged_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    entries = {"general.sampling.temp": -3.0, "general.sampling.top_p": 0.5, "general.sampling.min_p": float("nan")}
+    path = copy_with_metadata(tmp_path / "copy.gguf", entries)
+    with caplog.at_level("WARNING", logger="inllama"), LLM(path, n_threads=1) as llm:
+        assert llm.default_params.temperature == SamplingParams.defaults().temperature
+        assert llm.default_params.min_p == SamplingParams.defaults().min_p
+        assert llm.default_params.top_p == pytest.approx(0.5)
+        assert llm.generate(PROMPT, temperature=0, max_tokens=3).usage.completion_tokens == 3
+    messages = [record.getMessage() for record in caplog.records if record.name == "inllama"]
+    assert sum("general.sampling.temp" in message for message in messages) == 1
+    assert sum("general.sampling.min_p" in message for message in messages) == 1
+
+
+# ---------------------------------------------------------------------------------------------- engine options
+
+
+def test_n_ctx_is_the_room_of_a_request(llm: LLM) -> None:
+    with LLM(llm.model, n_ctx=256, n_threads=1) as small:
+        result = small.generate(PROMPT, ignore_eos=True)
+        assert result.usage.total_tokens == 256
+        with pytest.raises(ContextFullError) as caught:
+            small.generate([1] * 256)
+        assert caught.value.n_ctx == 256
+        assert caught.value.n_prompt == 256
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_threads": 2},
+        {"prefill_chunk": 1},
+        {"flash_attention": "off"},
+        {"flash_attention": "on"},
+        {"kv_type_k": "f32", "kv_type_v": "f32"},
+        {"kv_type_k": "q8_0", "kv_type_v": "q8_0", "flash_attention": "on"},
+        {"load_mode": "mmap"},
+        {"load_mode": "none"},
+        {"repack": False},
+        {"check_tensors": True},
+        {"gpu_layers": 0},
+    ],
+    ids=str,
+)
+def test_every_option_gives_text_of_the_same_kind(llm: LLM, options: dict[str, object]) -> None:
+    expected = llm.generate(PROMPT, temperature=0, max_tokens=4).text
+    with LLM(**({"n_threads": 1} | options)) as other:
+        assert other.generate(PROMPT, temperature=0, max_tokens=4).text == expected
+
+
+def test_options_of_the_context_reach_it(llm: LLM) -> None:
+    with LLM(llm.model, n_ctx=256, prefill_chunk=64, n_threads=2) as other:
+        assert other.generate(PROMPT, max_tokens=1).usage.completion_tokens == 1
+        context = other._contexts.take()
+        assert (context.n_ctx, context.n_ubatch, context.n_threads) == (256, 64, 2)
+        other._contexts.give_back(context)
+
+
+def test_unsupported_combination_is_an_error_and_not_ignored() -> None:
+    with pytest.raises(InvalidRequestError, match="flash"):
+        LLM(kv_type_v="q8_0", flash_attention="off").generate(PROMPT)
+
+
+def test_demo_model_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="inllama"), LLM(n_threads=1):
+        pass
+    lines = [record for record in caplog.records if record.name == "inllama"]
+    assert len(lines) == 1
+    assert "demo" in lines[0].getMessage()
+
+
+def test_repr_says_model_and_state(llm: LLM) -> None:
+    assert "demo.gguf" in repr(llm)
+    closed = LLM(n_threads=1)
+    closed.close()
+    assert "closed" in repr(closed)
