@@ -157,9 +157,10 @@ std::optional<Token> Model::decoder_start_token() const {
 }
 
 std::vector<std::string> Model::classifier_labels() const {
+    const std::shared_ptr<ModelHandle> held = handle();
     std::vector<std::string> labels;
-    for (uint32_t i = 0; i < llama_model_n_cls_out(handle()->model); i++) {
-        const char* label = llama_model_cls_label(handle()->model, i);
+    for (uint32_t i = 0; i < llama_model_n_cls_out(held->model); i++) {
+        const char* label = llama_model_cls_label(held->model, i);
         if (label == nullptr) {
             return {};
         }
@@ -169,7 +170,8 @@ std::vector<std::string> Model::classifier_labels() const {
 }
 
 std::map<std::string, std::string> Model::metadata() const {
-    llama_model* model = handle()->model;
+    const std::shared_ptr<ModelHandle> held = handle();
+    llama_model* model = held->model;
     std::map<std::string, std::string> entries;
     for (int32_t i = 0; i < llama_model_meta_count(model); i++) {
         std::string key = read_text(
@@ -181,7 +183,8 @@ std::map<std::string, std::string> Model::metadata() const {
 }
 
 std::optional<std::string> Model::chat_template(const std::optional<std::string>& name) const {
-    const char* text = llama_model_chat_template(handle()->model, name ? name->c_str() : nullptr);
+    const std::shared_ptr<ModelHandle> held = handle();
+    const char* text = llama_model_chat_template(held->model, name ? name->c_str() : nullptr);
     return text == nullptr ? std::nullopt : std::optional<std::string>(text);
 }
 

@@ -126,7 +126,9 @@ class EngineOptions(Options):
         words=("auto",),
     )
     prefill_chunk: int = option("Prompt tokens computed at once.", 512, low=1, high=1 << 16, unit="tokens")
-    n_threads: int | None = option("Threads that compute; by default the usable cores, fewer for a small model.", None, low=1, high=512)
+    n_threads: int | None = option(
+        "Threads; by default the usable cores, fewer for a small model.", None, low=1, high=512
+    )
     flash_attention: str = option("Use flash attention.", "auto", words=("auto", "on", "off"))
     kv_type_k: str = option(
         "Type of the cached keys.",
