@@ -41,7 +41,7 @@ $(VENV)/.tools: pyproject.toml
 	@touch $@
 
 dev: $(VENV)/.tools ## editable install that rebuilds on import
-	$(BIN)/python -m pip install --no-build-isolation --no-deps -C editable.rebuild=true -C build-dir=build/editable -e .
+	$(BIN)/python -m pip install --no-build-isolation --no-deps -C editable.rebuild=true -C editable.verbose=false -C build-dir=build/editable -e .
 
 core: $(VENV)/.tools ## C++ tests of core/: no Python, no model
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --workflow --preset dev

@@ -156,6 +156,9 @@ void bind_settings(nb::class_<PyContext>& context) {
         .def(
             "set_adapters",
             [](PyContext& self, std::map<std::shared_ptr<Adapter>, float> adapters) {
+                if (adapters.count(nullptr) > 0) {
+                    throw nb::type_error("adapters must be Adapter objects, not None");
+                }
                 call_native([&] { self.set_adapters({adapters.begin(), adapters.end()}); });
             },
             "adapters"_a,
