@@ -1,6 +1,7 @@
 #include "core/llama/regex_stack.h"
 
 #include "core/llama/model.h"
+#include "core/llama/native_text.h"
 
 #include <llama.h>
 
@@ -46,6 +47,12 @@ Kinds kinds_of(unsigned char byte) {
 
 RegexRuns regex_runs(const ModelHandle& model) {
     if (llama_vocab_type(model.vocab()) != LLAMA_VOCAB_TYPE_BPE) {
+        return RegexRuns::none;
+    }
+    const std::string kind = read_text([&](char* text, size_t size) {
+        return llama_model_meta_val_str(model.model, "tokenizer.ggml.model", text, size);
+    });
+    if (kind == "gemma4") {
         return RegexRuns::none;
     }
     const std::string& pre = model.pre_tokenizer;

@@ -20,6 +20,23 @@ const Choices<enum llama_vocab_type> kVocabTypes = {
     {"plamo2", LLAMA_VOCAB_TYPE_PLAMO2}, {"test", LLAMA_VOCAB_TYPE_TEST},
 };
 
+// llama.cpp's search for spelled-out tokens is quadratic in their number: 43,000 took 4 s.
+constexpr size_t kMaxMatches = 65536;
+
+size_t count_matches(std::string_view text, const std::vector<std::string>& spellings) {
+    size_t n = 0;
+    for (const std::string& spelling : spellings) {
+        if (spelling.empty()) {
+            continue;
+        }
+        for (size_t at = text.find(spelling); at != std::string_view::npos && n <= kMaxMatches;
+             at = text.find(spelling, at + spelling.size())) {
+            n++;
+        }
+    }
+    return n;
+}
+
 std::optional<Token> if_any(Token token) {
     return token < 0 ? std::nullopt : std::optional<Token>(token);
 }
@@ -36,6 +53,12 @@ Tokenizer::Tokenizer(std::shared_ptr<ModelHandle> model)
         if (llama_vocab_is_eog(vocab_, token)) {
             end_tokens_.push_back(token);
         }
+        const enum llama_token_attr attributes = llama_vocab_get_attr(vocab_, token);
+        if ((attributes & LLAMA_TOKEN_ATTR_USER_DEFINED) != 0) {
+            user_defined_.emplace_back(llama_vocab_get_text(vocab_, token));
+        } else if ((attributes & LLAMA_TOKEN_ATTR_CONTROL) != 0) {
+            control_.emplace_back(llama_vocab_get_text(vocab_, token));
+        }
     }
 }
 
@@ -50,6 +73,7 @@ std::vector<Token> Tokenizer::encode(std::string_view text, bool add_special, bo
     if (add_special) {
         check_special_tokens();
     }
+    check_matches(text, parse_special);
     if (runs_ == RegexRuns::none || text.size() <= kRunOnAnyStack) {
         return encode_here(text, add_special, parse_special);
     }
@@ -92,6 +116,17 @@ std::vector<Token> Tokenizer::encode_here(std::string_view text, bool add_specia
 }
 
 std::string Tokenizer::decode_bytes(const std::vector<Token>& tokens, bool special) const {
+    const enum llama_vocab_type type = llama_vocab_type(vocab_);
+    const bool has_markers =
+        type == LLAMA_VOCAB_TYPE_SPM || type == LLAMA_VOCAB_TYPE_UGM || type == LLAMA_VOCAB_TYPE_WPM;
+    if (!has_markers) {
+        // llama.cpp would also drop spaces before punctuation, and the text would not be what was encoded.
+        std::string text;
+        for (const Token token : tokens) {
+            append_piece(token, special, text);
+        }
+        return text;
+    }
     for (const Token token : tokens) {
         check_token(token);
     }
@@ -144,6 +179,23 @@ void Tokenizer::check_token(Token token) const {
                                                         std::to_string(n_tokens_) + " tokens")
             .with("token", token)
             .with("n_vocab", n_tokens_);
+    }
+}
+
+void Tokenizer::check_matches(std::string_view text, bool parse_special) const {
+    if (text.size() <= kMaxMatches) {
+        return;
+    }
+    size_t n_matches = count_matches(text, user_defined_);
+    if (parse_special) {
+        n_matches += count_matches(text, control_);
+    }
+    if (n_matches > kMaxMatches) {
+        throw Error(ErrorKind::InvalidRequestError,
+                    "the text has more than " + std::to_string(kMaxMatches) +
+                        " places where a token of the vocabulary is spelled out, which would take minutes; "
+                        "split it")
+            .with("limit", kMaxMatches);
     }
 }
 

@@ -70,6 +70,8 @@ class Tokenizer {
   private:
     // llama.cpp aborts when it must add a token that the vocabulary does not have.
     void check_special_tokens() const;
+    // Refuses a text in which llama.cpp would search for minutes.
+    void check_matches(std::string_view text, bool parse_special) const;
     std::vector<Token> encode_here(std::string_view text, bool add_special, bool parse_special) const;
 
     std::shared_ptr<ModelHandle> model_;
@@ -77,6 +79,8 @@ class Tokenizer {
     int n_tokens_;
     RegexRuns runs_; // what its regular expression can match at once
     std::vector<Token> end_tokens_;
+    std::vector<std::string> user_defined_; // spellings that are always parsed
+    std::vector<std::string> control_;      // and those that parse_special adds
 };
 
 // Turns tokens into text one at a time and never gives half a UTF-8 character. One thread at a time.
