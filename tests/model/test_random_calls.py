@@ -22,9 +22,41 @@ from inllama import Adapter, Batch, Context, Model, Sampler, samplers
 
 N_SEEDS = 24
 N_CALLS = 1000  # of each seed
-MODELS = ("llama", "gemma", "gpt2", "mamba", "hybrid", "t5", "bert", "bert_mean", "rank", "no_vocabulary", "no_bytes", "regex")
+MODELS = (
+    "llama",
+    "gemma",
+    "gpt2",
+    "mamba",
+    "hybrid",
+    "t5",
+    "bert",
+    "bert_mean",
+    "rank",
+    "no_vocabulary",
+    "no_bytes",
+    "regex",
+)
 EXPECTED = (inllama.InllamaError, TypeError, ValueError, OverflowError, BufferError)
-INTEGERS = (-1, 0, 1, 2, 3, 8, 64, 255, 256, 319, 320, 2**31 - 1, 2**31, -(2**31), 2**32 + 3, 2**63 - 1, -(2**63), 2**64)
+INTEGERS = (
+    -1,
+    0,
+    1,
+    2,
+    3,
+    8,
+    64,
+    255,
+    256,
+    319,
+    320,
+    2**31 - 1,
+    2**31,
+    -(2**31),
+    2**32 + 3,
+    2**63 - 1,
+    -(2**63),
+    2**64,
+)
 NUMBERS = (0.0, -0.0, 0.5, 1.0, 2.0, -1.0, 1e-45, 1e30, 1e39, 1e300, -1e300, math.nan, math.inf, -math.inf)
 TEXTS = ("", "a", "ab c", "\0", "é€🙂", "\ud800", "</s>", "<0x41>", "a" * 3000, " \n" * 500, "7" * 1000)
 GRAMMARS = ('root ::= "a"+', "root ::= [a-z]*", 'root ::= "ab" | root', "", 'root ::= ("a" | "b"){2,5}', "root ::= <x>")
@@ -40,7 +72,8 @@ class RandomCalls:
         self.n_calls = 0
         self.outcomes: Counter[str] = Counter()
         self.objects: dict[str, list[Any]] = {
-            kind: [] for kind in ("model", "context", "batch", "memory", "sampler", "adapter", "view", "state", "decoder")
+            kind: []
+            for kind in ("model", "context", "batch", "memory", "sampler", "adapter", "view", "state", "decoder")
         }
         self.actions = [getattr(self, name) for name in sorted(dir(self)) if name.startswith("on_")]
 
@@ -106,13 +139,26 @@ class RandomCalls:
         if kind < 0.6:
             return values
         if kind < 0.8:
-            array = np.array(values, self.random.choice(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"))[:2], copy=True) if (
-                high <= 100
-            ) else np.array(values, self.random.choice(("i2", "u2", "i4", "u4", "i8", "u8")))
+            array = (
+                np.array(values, self.random.choice(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"))[:2], copy=True)
+                if (high <= 100)
+                else np.array(values, self.random.choice(("i2", "u2", "i4", "u4", "i8", "u8")))
+            )
             return self.random.choice((array, array[::2], array[::-1], array[:0]))
         if kind < 0.9:
             return [*values, self.integer()]
-        odd = (np.array([1.0]), np.array([[1]]), np.array([2**40]), np.array(3), np.array(["a"]), "abc", None, 7, [None], [[1]])
+        odd = (
+            np.array([1.0]),
+            np.array([[1]]),
+            np.array([2**40]),
+            np.array(3),
+            np.array(["a"]),
+            "abc",
+            None,
+            7,
+            [None],
+            [[1]],
+        )
         return self.random.choice(odd)
 
     def some(self, kind: str) -> Any:
@@ -130,10 +176,14 @@ class RandomCalls:
                 "repack": self.flag(),
                 "load_mode": self.random.choice(("auto", "none", "mmap", "mlock", "x")),
                 "gpu_layers": self.integer(0, 1),
-                "kv_overrides": self.random.choice(({}, {"llama.block_count": 9}, {"llama.context_length": 99}, {"": 1}, {"a": []})),
+                "kv_overrides": self.random.choice(
+                    ({}, {"llama.block_count": 9}, {"llama.context_length": 99}, {"": 1}, {"a": []})
+                ),
                 "tensor_overrides": self.random.choice(({}, {"blk": "CPU"}, {"(": "CPU"}, {"blk": "x"})),
                 "tensor_split": self.random.choice(([], [1.0], [math.nan], [1.0] * 999)),
-                "progress": self.random.choice((None, lambda done: done < 0.5, lambda: None, print if self.flag() else 3)),
+                "progress": self.random.choice(
+                    (None, lambda done: done < 0.5, lambda: None, print if self.flag() else 3)
+                ),
             }
             if options["progress"] is print:
                 options["progress"] = None
@@ -164,7 +214,9 @@ class RandomCalls:
         if name == "encode":
             self.call(name, method, self.text(), add_special=self.flag(), parse_special=self.flag())
         elif name == "encode_batch":
-            self.call(name, method, self.random.choice(([self.text() for _ in range(3)], "ab", 3)), add_special=self.flag())
+            self.call(
+                name, method, self.random.choice(([self.text() for _ in range(3)], "ab", 3)), add_special=self.flag()
+            )
         elif name in take_tokens:
             self.call(name, method, self.integers(), special=self.flag())
         elif name == "decoder":
@@ -211,7 +263,17 @@ class RandomCalls:
 
     def on_context_property(self) -> None:
         context = self.some("context")
-        names = ("n_ctx", "n_ctx_seq", "n_batch", "n_outputs", "n_outputs_max", "pooling", "is_causal", "closed", "model")
+        names = (
+            "n_ctx",
+            "n_ctx_seq",
+            "n_batch",
+            "n_outputs",
+            "n_outputs_max",
+            "pooling",
+            "is_causal",
+            "closed",
+            "model",
+        )
         if context is not None:
             self.call("context", getattr, context, self.random.choice(names))
 
@@ -373,7 +435,8 @@ class RandomCalls:
         elif kind in (1, 2):
             values = np.random.default_rng(self.random.randrange(99)).standard_normal(320).astype(np.float32)
             if self.flag():
-                values[self.random.randrange(320) :: self.random.choice((1, 3))] = self.number() or 0.0
+                odd_number = self.random.choice((math.nan, math.inf, -math.inf, 1e38, -1e38))
+                values[self.random.randrange(320) :: self.random.choice((1, 3))] = odd_number
             odd = (values[:0], values[::2], values.astype("f8"), values.reshape(2, 160), "x")
             values = values if self.random.random() < 0.8 else self.random.choice(odd)
             self.call("sample_logits", sampler.sample_logits, values, accept=self.flag())
@@ -402,7 +465,9 @@ def run_child(seed: int, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("half", [0, 1])
-def test_random_calls_raise_only_errors_of_python(request: pytest.FixtureRequest, model_folder: Path, half: int) -> None:
+def test_random_calls_raise_only_errors_of_python(
+    request: pytest.FixtureRequest, model_folder: Path, half: int
+) -> None:
     for name in (*MODELS, "lora"):
         request.getfixturevalue(f"{name}_path")
     seeds = range(half, N_SEEDS, 2)
