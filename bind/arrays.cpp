@@ -1,5 +1,7 @@
 #include "bind/arrays.h"
 
+#include "bind/exit.h"
+
 #include "core/error.h"
 
 #include <limits>
@@ -128,7 +130,13 @@ std::string file_path(nb::handle path) {
     return {PyBytes_AS_STRING(bytes.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(bytes.ptr()))};
 }
 
+void need_numpy() {
+    const NativeCall inside(NativeCall::Entry::always);
+    const nb::object numpy = nb::module_::import_("numpy");
+}
+
 TokenArray to_array(std::vector<int32_t>&& values) {
+    need_numpy();
     auto* owned = new std::vector<int32_t>(std::move(values));
     const nb::capsule owner(owned,
                             [](void* held) noexcept { delete static_cast<std::vector<int32_t>*>(held); });
@@ -136,6 +144,7 @@ TokenArray to_array(std::vector<int32_t>&& values) {
 }
 
 FloatArray to_array(std::vector<float>&& values) {
+    need_numpy();
     auto* owned = new std::vector<float>(std::move(values));
     const nb::capsule owner(owned,
                             [](void* held) noexcept { delete static_cast<std::vector<float>*>(held); });

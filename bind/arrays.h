@@ -31,6 +31,9 @@ using TokenArray = nb::ndarray<nb::numpy, int32_t, nb::ndim<1>>;
 using FloatArray = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
 using FloatView = nb::ndarray<nb::numpy, const float, nb::ndim<1>>;
 
+// Imports numpy, which runs much Python code, as a counted call; to be done before an array is made.
+void need_numpy();
+
 // A numpy array that owns the vector's storage: no copy.
 TokenArray to_array(std::vector<int32_t>&& values);
 FloatArray to_array(std::vector<float>&& values);

@@ -1,6 +1,7 @@
-// How a native call is made: without the GIL, and with llama.cpp's log published afterwards.
+// How a native call is made: without the GIL, counted, and with llama.cpp's log published afterwards.
 #pragma once
 
+#include "bind/exit.h"
 #include "bind/module.h"
 #include "core/error.h"
 #include "core/llama/context.h"
@@ -20,6 +21,7 @@ template<class Function> auto call_native(Function&& function) {
     struct Publish {
         ~Publish() { publish_log(); }
     };
+    const NativeCall inside; // outermost: the log's handler is Python code below C++ frames
     const Publish publish;
     const nb::gil_scoped_release release;
     try {

@@ -59,6 +59,7 @@ nb::object to_numpy(const OutputView& view, bool copy) {
     if (copy) {
         return nb::cast(to_array(std::vector<float>(view.data, view.data + view.size)));
     }
+    need_numpy();
     auto* kept = new std::shared_ptr<const void>(view.owner);
     const nb::capsule owner(
         kept, [](void* held) noexcept { delete static_cast<std::shared_ptr<const void>*>(held); });
@@ -187,6 +188,7 @@ Raises:
 } // namespace
 
 PyContext::~PyContext() {
+    const NativeCall inside(NativeCall::Entry::always);
     const nb::gil_scoped_release release;
     try {
         close();

@@ -1,5 +1,6 @@
 // C++ errors become the Python exceptions of inllama.errors, with their values as attributes.
 #include "bind/arrays.h"
+#include "bind/exit.h"
 #include "bind/module.h"
 #include "core/error.h"
 #include "core/llama/context.h"
@@ -25,6 +26,7 @@ nb::object to_python(const FieldValue& value) {
 }
 
 void raise(const Error& error) {
+    const NativeCall inside(NativeCall::Entry::always); // it runs Python code below C++ frames
     const char* name = error_kinds()[static_cast<size_t>(error.kind())].name;
     const nb::dict classes = error_classes == nullptr ? nb::dict() : nb::borrow<nb::dict>(error_classes);
     if (!classes.contains(name)) {

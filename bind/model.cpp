@@ -32,6 +32,9 @@ class Progress {
             return true;
         }
         last_ = now;
+        if (is_exiting()) {
+            return false;
+        }
         const nb::gil_scoped_acquire gil;
         try {
             if (PyErr_CheckSignals() != 0) {
@@ -66,7 +69,9 @@ std::optional<int64_t> layers(nb::handle gpu_layers) {
     if (PyBool_Check(gpu_layers.ptr()) || !PyLong_Check(gpu_layers.ptr())) {
         throw nb::type_error("gpu_layers must be 'auto' or an int");
     }
-    return nb::cast<int64_t>(gpu_layers);
+    int is_beyond = 0;
+    const long long n = PyLong_AsLongLongAndOverflow(gpu_layers.ptr(), &is_beyond);
+    return is_beyond > 0 ? INT64_MAX : is_beyond < 0 ? INT64_MIN : static_cast<int64_t>(n);
 }
 
 MetadataValue metadata_value(nb::handle value) {
@@ -144,6 +149,7 @@ void PyModel::close_all() {
         const nb::ft_lock_guard lock(mutex_);
         tokenizer.swap(tokenizer_);
     }
+    const NativeCall inside(NativeCall::Entry::always);
     // Giving back many gigabytes takes long enough for others to run.
     const nb::gil_scoped_release release;
     close();

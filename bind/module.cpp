@@ -7,6 +7,7 @@ NB_MODULE(_core, m) {
         nb::set_leak_warnings(false);
     }
     inllama::bind_errors(m);
+    inllama::bind_exit(m);
     inllama::bind_backend(m);
     inllama::bind_model(m);
     inllama::bind_tokenizer(m);

@@ -11,6 +11,7 @@ using namespace nb::literals;
 namespace inllama {
 
 void bind_errors(nb::module_& m);
+void bind_exit(nb::module_& m);
 void bind_backend(nb::module_& m);
 void bind_model(nb::module_& m);
 void bind_tokenizer(nb::module_& m);

@@ -197,6 +197,7 @@ void Context::compute(const Batch& batch, bool encode) {
     if (code != 0) {
         throw_failure(code, handle, batch.tokens.size(), errors);
     }
+    handle.retired_pools.reset();
     handle.is_encoded = handle.is_encoded || encode;
     handle.output_rows = std::move(outputs);
     handle.n_rows_last = static_cast<int>(batch.tokens.size());
@@ -311,7 +312,10 @@ void Context::set_threads(int64_t n_threads, int64_t n_threads_batch) {
                                                checked_threads("n_threads_batch", n_threads_batch));
     llama_synchronize(held->context);
     pools->attach(held->context);
-    held->pools = std::move(pools);
+    held->pools.swap(pools);
+    if (!held->retired_pools) {
+        held->retired_pools = std::move(pools);
+    }
 }
 
 void Context::set_causal_attention(bool causal) {

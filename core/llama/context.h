@@ -60,6 +60,8 @@ struct ContextHandle {
 
     std::shared_ptr<ModelHandle> model;
     std::unique_ptr<ThreadPools> pools;
+    // What the last computation used: llama.cpp pauses it once more when the next one starts.
+    std::unique_ptr<ThreadPools> retired_pools;
     llama_context* context = nullptr;
     std::vector<std::pair<std::shared_ptr<Adapter>, float>> adapters;
     ExclusiveUse use;

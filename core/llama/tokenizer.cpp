@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/llama/choice.h"
+#include "core/llama/native_text.h"
 #include "core/platform/stack.h"
 
 #include <llama.h>
@@ -48,6 +49,15 @@ Tokenizer::Tokenizer(std::shared_ptr<ModelHandle> model)
       runs_(regex_runs(*model_)) {
     if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
         throw Error(ErrorKind::UnsupportedError, "this model has no tokenizer; give it token ids");
+    }
+    const std::string kind = read_text([&](char* text, size_t size) {
+        return llama_model_meta_val_str(model_->model, "tokenizer.ggml.model", text, size);
+    });
+    if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_BPE && model_->pre_tokenizer == "whitespace" &&
+        kind != "whitespace") {
+        // Two spaces in a text would be an assert.
+        throw Error(ErrorKind::UnsupportedError,
+                    "the model file splits text at white space, which its tokenizer '" + kind + "' cannot");
     }
     for (Token token = 0; token < n_tokens_; token++) {
         if (llama_vocab_is_eog(vocab_, token)) {

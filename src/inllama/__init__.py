@@ -14,7 +14,8 @@ from inllama import _build_config, _cpu
 
 _cpu.check_cpu(_build_config.CPU_FEATURES, _cpu.cpu_features())
 
-from inllama import _logging as _logging  # noqa: E402 - loads _core
+from inllama import _exit as _exit  # noqa: E402 - loads _core
+from inllama import _logging as _logging  # noqa: E402
 from inllama import samplers  # noqa: E402
 from inllama._core import (  # noqa: E402
     Adapter,

@@ -14,6 +14,11 @@ def set_error_classes(classes: dict[str, Any]) -> None:
 def error_kinds() -> list[tuple[str, str]]:
     """The error tree as (name, parent), parents first."""
 
+def finish_native_calls() -> None:
+    """
+    Refuse native calls from now on and wait for those that run; for the end of the interpreter.
+    """
+
 class Device:
     """A device that llama.cpp can compute on."""
 

@@ -57,7 +57,7 @@ rank_path = file_fixture("rank_path", tiny.bert, pooling=tiny.POOLING_RANK, labe
 unknown_pooling_path = file_fixture("unknown_pooling_path", tiny.llama, metadata={".pooling_type": 99})
 no_vocabulary_path = file_fixture("no_vocabulary_path", tiny.llama, vocab=tiny.no_vocabulary())
 no_bytes_path = file_fixture("no_bytes_path", tiny.llama, vocab=tiny.vocabulary_without_bytes())
-regex_path = file_fixture("regex_path", tiny.llama, vocab=tiny.bpe_vocabulary("whitespace"))
+regex_path = file_fixture("regex_path", tiny.llama, vocab=tiny.bpe_vocabulary("poro-chat"))
 long_word_path = file_fixture("long_word_path", tiny.llama, vocab=tiny.vocabulary_with_a_long_word())
 no_separator_path = file_fixture("no_separator_path", tiny.bert, n_vocab=50)
 no_beginning_path = file_fixture(

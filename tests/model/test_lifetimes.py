@@ -306,6 +306,23 @@ def test_context_closed_while_another_thread_computes_is_freed_later(llama: Mode
         thread.join()
 
 
+THREADS_CHILD = """
+import sys
+from inllama import Batch, Context, Model
+context = Context(Model(sys.argv[1]), n_ctx=256, n_threads=1)
+for step in range(100):
+    context.decode(Batch([3] * (1 + step % 2)))
+    for _ in range(step % 3):
+        context.set_threads(1 + step % 2, 1 + step // 2 % 2)
+"""
+
+
+def test_replaced_threads_are_not_used_again(llama_path: Path) -> None:
+    # In a child, since a pool that is used after it was freed hangs or aborts.
+    child = subprocess.run([sys.executable, "-c", THREADS_CHILD, llama_path], timeout=60, check=False)
+    assert child.returncode == 0
+
+
 @pytest.mark.parametrize("stop_at", [0.0, 0.5, 1.0])
 def test_progress_stops_a_load(llama_path: Path, stop_at: float) -> None:
     seen: list[float] = []

@@ -93,6 +93,7 @@ class RandomCalls:
             self.outcomes[type(problem).__name__] += 1
             return None
         self.outcomes["success"] += 1
+        self.outcomes[f"{name} succeeded"] += 1
         return result
 
     def make(self, kind: str, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
@@ -123,8 +124,10 @@ class RandomCalls:
         return self.random.choice((*INTEGERS, *INTEGERS, 1.5, "1", None, True, np.int64(3), [1]))
 
     def number(self) -> Any:
-        odd = ("1", None, 2**64, np.float32(0.5))
-        return self.random.choice(NUMBERS) if self.random.random() < 0.95 else self.random.choice(odd)
+        kind = self.random.random()
+        if kind < 0.6:
+            return self.random.choice((0.1, 0.5, 0.9, 1.0, 1.5))
+        return self.random.choice(NUMBERS) if kind < 0.95 else self.random.choice(("1", None, 2**64, np.float32(0.5)))
 
     def text(self) -> Any:
         return self.random.choice(TEXTS) if self.random.random() < 0.95 else self.random.choice((b"a", 1, None))
@@ -484,6 +487,8 @@ def test_random_calls_raise_only_errors_of_python(
     assert n_calls >= N_CALLS * len(seeds)
     assert 0.2 < outcomes["success"] / n_calls < 0.9, outcomes
     assert {"InvalidRequestError", "UnsupportedError", "TypeError", "StateError", "GrammarError"} <= set(outcomes)
+    for name, least in {"decode": 20, "context": 10, "sampler": 5, "sample_logits": 2, "load_state": 1}.items():
+        assert outcomes[f"{name} succeeded"] >= least * len(seeds), outcomes
 
 
 if __name__ == "__main__":

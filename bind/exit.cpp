@@ -1,0 +1,64 @@
+#include "bind/exit.h"
+
+#include "core/error.h"
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+namespace inllama {
+
+namespace {
+
+std::atomic<int> n_inside{0};
+std::atomic<bool> exiting{false};
+std::atomic<std::thread::id> ending_thread; // the one that ends the interpreter
+
+// A computation that takes longer than this is given up on: an end that hangs is worse than one that fails.
+constexpr auto kLongestWait = std::chrono::seconds(30);
+
+// For a daemon thread that comes in while the interpreter ends: it may neither go on nor be unwound. The end
+// of the process takes it along. REQUIRES: the GIL.
+[[noreturn]] void park() {
+    PyEval_SaveThread();
+    for (;;) {
+        std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+}
+
+void finish_native_calls() {
+    ending_thread = std::this_thread::get_id();
+    exiting = true;
+    const nb::gil_scoped_release release;
+    const auto end = std::chrono::steady_clock::now() + kLongestWait;
+    while (n_inside > 0 && std::chrono::steady_clock::now() < end) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
+} // namespace
+
+NativeCall::NativeCall(Entry entry) {
+    if (exiting && std::this_thread::get_id() != ending_thread.load()) {
+        park();
+    }
+    if (exiting && entry == Entry::may_throw) {
+        throw Error(ErrorKind::EngineClosedError, "the interpreter is ending");
+    }
+    n_inside++;
+}
+
+NativeCall::~NativeCall() {
+    n_inside--;
+}
+
+bool is_exiting() {
+    return exiting;
+}
+
+void bind_exit(nb::module_& m) {
+    m.def("finish_native_calls", &finish_native_calls,
+          "Refuse native calls from now on and wait for those that run; for the end of the interpreter.");
+}
+
+} // namespace inllama

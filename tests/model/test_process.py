@@ -1,0 +1,76 @@
+"""What importing and leaving do to a process."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def run(code: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_import_takes_at_most_150_ms() -> None:
+    code = "import time; t = time.perf_counter(); import inllama; print(time.perf_counter() - t)"
+    samples = [float(run(code).stdout) for _ in range(7)]
+    # The best of some: the machine may be busy with other tests.
+    assert min(samples) <= 0.150, samples
+
+
+def test_import_starts_nothing() -> None:
+    code = """
+import sys, threading, inllama
+with open("/proc/self/status") as status:
+    threads = next(line for line in status if line.startswith("Threads:"))
+print(threading.active_count(), int(threads.split()[1]), "numpy" in sys.modules)
+"""
+    result = run(code)
+    assert result.stdout.split() == ["1", "1", "False"]
+    assert result.stderr == ""
+
+
+def test_llama_log_goes_to_logging_and_not_to_stderr() -> None:
+    code = """
+import logging, inllama
+records = []
+handler = logging.Handler()
+handler.emit = records.append
+logging.getLogger("inllama.llama").addHandler(handler)
+logging.getLogger("inllama.llama").setLevel(logging.DEBUG)
+inllama.LLM(n_threads=1).generate("a", max_tokens=1)
+print(len(records) > 20, {record.name for record in records})
+"""
+    result = run(code)
+    assert result.stdout.strip() == "True {'inllama.llama'}"
+    assert result.stderr == ""
+
+
+EXITS = {
+    "with a stream in flight": "stream = iter(llm.stream('Once')); next(stream)",
+    "with a stream in flight and sys.exit": "stream = iter(llm.stream('Once')); next(stream); sys.exit(0)",
+    "with everything alive": "context = inllama.Context(llm.model, n_ctx=256); view = context.memory",
+    "in a thread that generates": "threading.Thread(target=llm.generate, args=('Once',), daemon=True).start()",
+}
+
+
+@pytest.mark.parametrize("code", EXITS.values(), ids=EXITS.keys())
+def test_interpreter_leaves_cleanly(code: str) -> None:
+    for _ in range(5):
+        result = run(f"import sys, threading, inllama; llm = inllama.LLM(n_threads=1); {code}")
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.slow
+def test_first_token_of_the_demo_model_comes_soon() -> None:
+    code = "import inllama; next(iter(inllama.LLM(n_threads=1).stream('Once upon a time')))"
+    samples = []
+    for _ in range(5):
+        started = time.perf_counter()
+        assert run(code).returncode == 0
+        samples.append(time.perf_counter() - started)
+    assert statistics.median(samples) <= 1.0, samples
