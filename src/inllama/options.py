@@ -22,8 +22,9 @@ def option(
     high: float | None = None,
     unit: str = "",
     words: tuple[str, ...] = (),
-    each: type | None = None,
+    each: type | tuple[type, ...] | None = None,
     key: type = str,
+    unset: bool = False,
 ) -> Any:
     """Declare an option.
 
@@ -35,10 +36,13 @@ def option(
         unit: Of the value.
         words: The texts that are possible.
         each: Type of the items of a tuple or of the values of a mapping.
+        unset: The field is ``None`` until somebody sets it; ``default`` is what then counts in the end.
         key: Type of the keys of a mapping; integers are 32 bits and not negative.
     """
     rules = {"text": text, "default": default, "low": low, "high": high, "unit": unit, "words": words}
     metadata = rules | {"each": each, "key": key}
+    if unset:
+        return field(default=None, metadata=metadata)
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -72,7 +76,7 @@ class Options:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is not None:
+            if value is not None or type(None) not in types_of(type(self))[item.name]:
                 object.__setattr__(self, item.name, self._checked(item, value))
 
     @classmethod
@@ -108,11 +112,12 @@ class Options:
         if isinstance(value, (list, set)) and tuple in allowed:
             value = tuple(value)
         if float in allowed and type(value) is int and int not in allowed:
-            value = float(value)
+            value = self._as_float(name, value)
         is_flag = isinstance(value, bool)
         if is_flag != (bool in allowed) or not isinstance(value, allowed):
-            names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in allowed)
-            raise TypeError(f"{name} must be {names}, not {type(value).__name__}")
+            raise TypeError(f"{name} must be {_names(allowed)}, not {type(value).__name__}")
+        if isinstance(value, Mapping):
+            value = dict(value)
         if isinstance(value, str) and rules["words"] and value not in rules["words"]:
             raise self.error(name, value, f"is {value!r}; use one of {', '.join(rules['words'])}")
         if isinstance(value, (int, float)) and not is_flag:
@@ -141,6 +146,12 @@ class Options:
             elif isinstance(entry, int) and not 0 <= entry < 2**31:
                 raise self.error(name, value, f"has the key {entry}, which is no token")
 
+    def _as_float(self, name: str, value: int) -> float:
+        try:
+            return float(value)
+        except OverflowError:
+            raise self.error(name, value, "is larger than any floating point number") from None
+
     def _check_range(self, item: Field[Any], value: float) -> None:
         low, high = item.metadata["low"], item.metadata["high"]
         unit = f" {item.metadata['unit']}" if item.metadata["unit"] else ""
@@ -148,16 +159,23 @@ class Options:
             limits = f"at least {low}" if high is None else f"{low} to {high}"
             raise self.error(item.name, value, f"is {value} but must be {limits}{unit}")
 
-    def _check_each(self, name: str, value: Iterable[Any], kind: type) -> None:
+    def _check_each(self, name: str, value: Iterable[Any], kind: type | tuple[type, ...]) -> None:
+        kinds = kind if isinstance(kind, tuple) else (kind,)
         items = value.values() if isinstance(value, Mapping) else value
         for entry in items:
-            is_number = kind is float and type(entry) is int
-            if (not isinstance(entry, kind) and not is_number) or (isinstance(entry, bool) and kind is not bool):
-                raise TypeError(f"each of {name} must be {kind.__name__}, not {type(entry).__name__}")
+            is_number = float in kinds and type(entry) is int
+            if not is_number and type(entry) is not bool and not isinstance(entry, kinds):
+                raise TypeError(f"each of {name} must be {_names(kinds)}, not {type(entry).__name__}")
+            if isinstance(entry, bool) and bool not in kinds:
+                raise TypeError(f"each of {name} must be {_names(kinds)}, not bool")
             if isinstance(entry, float) and math.isnan(entry):
                 raise self.error(name, value, "has an entry that is not a number")
             if isinstance(entry, str):
                 self._check_text(name, entry)
+
+
+def _names(kinds: Iterable[type]) -> str:
+    return " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
 
 
 def unknown_option(name: str, known: Iterable[str]) -> TypeError:

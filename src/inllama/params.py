@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from inllama.options import Options, option
 
 _INFINITY = math.inf
+
+
+# Unset until a request, the model file or, last, the default decides.
+_choice = partial(option, unset=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,55 +25,55 @@ class SamplingParams(Options):
     JSON-serializable with ``to_dict`` and ``from_dict``.
     """
 
-    temperature: float | None = option("Divides the logits; 0 always takes the most likely token.", 0.8, low=0.0)
-    top_k: int | None = option("Keep the likeliest tokens; 0 keeps all.", 40, low=0, high=1 << 30, unit="tokens")
-    top_p: float | None = option(
+    temperature: float | None = _choice("Divides the logits; 0 always takes the most likely token.", 0.8, low=0.0)
+    top_k: int | None = _choice("Keep the likeliest tokens; 0 keeps all.", 40, low=0, high=1 << 30, unit="tokens")
+    top_p: float | None = _choice(
         "Keep the likeliest tokens that together reach this probability.", 0.95, low=0.0, high=1.0
     )
-    min_p: float | None = option("Drop tokens below this share of the largest probability.", 0.05, low=0.0, high=1.0)
-    typical_p: float | None = option("Locally typical sampling; 1 is off.", 1.0, low=0.0, high=1.0)
-    top_n_sigma: float | None = option(
+    min_p: float | None = _choice("Drop tokens below this share of the largest probability.", 0.05, low=0.0, high=1.0)
+    typical_p: float | None = _choice("Locally typical sampling; 1 is off.", 1.0, low=0.0, high=1.0)
+    top_n_sigma: float | None = _choice(
         "Keep logits within this many standard deviations of the largest; 0 is off.", 0.0, low=0.0
     )
-    xtc_probability: float | None = option(
+    xtc_probability: float | None = _choice(
         "Chance to drop the most likely tokens above xtc_threshold.", 0.0, low=0.0, high=1.0
     )
-    xtc_threshold: float | None = option(
+    xtc_threshold: float | None = _choice(
         "Probability above which xtc drops all tokens but one.", 0.1, low=0.0, high=1.0
     )
-    dynatemp_range: float | None = option("Temperature varies this much with entropy; 0 is off.", 0.0, low=0.0)
-    dynatemp_exponent: float | None = option("Shape of the dynamic temperature.", 1.0, low=0.0)
-    mirostat: int | None = option(
+    dynatemp_range: float | None = _choice("Temperature varies this much with entropy; 0 is off.", 0.0, low=0.0)
+    dynatemp_exponent: float | None = _choice("Shape of the dynamic temperature.", 1.0, low=0.0)
+    mirostat: int | None = _choice(
         "Version of mirostat, which replaces the truncating options; 0 is off.", 0, low=0, high=2
     )
-    mirostat_tau: float | None = option("Surprise that mirostat aims at.", 5.0, low=1e-6, high=1e6)
-    mirostat_eta: float | None = option("Mirostat's learning rate.", 0.1, low=0.0, high=1e6)
-    adaptive_target: float | None = option("Probability that adaptive_p aims at.", None, low=0.0, high=1.0)
-    adaptive_decay: float | None = option("How slowly adaptive_p forgets.", 0.9, low=0.0, high=0.99)
-    repeat_penalty: float | None = option("Divides the logits of recent tokens; 1 is off.", 1.0, low=1e-6)
-    frequency_penalty: float | None = option("Subtracted per recent occurrence; 0 is off.", 0.0, low=-1e6, high=1e6)
-    presence_penalty: float | None = option("Subtracted once for recent tokens; 0 is off.", 0.0, low=-1e6, high=1e6)
-    penalty_last_n: int | None = option("How far the penalties look back.", 64, low=0, high=1 << 22, unit="tokens")
-    dry_multiplier: float | None = option(
+    mirostat_tau: float | None = _choice("Surprise that mirostat aims at.", 5.0, low=1e-6, high=1e6)
+    mirostat_eta: float | None = _choice("Mirostat's learning rate.", 0.1, low=0.0, high=1e6)
+    adaptive_target: float | None = _choice("Probability that adaptive_p aims at.", None, low=0.0, high=1.0)
+    adaptive_decay: float | None = _choice("How slowly adaptive_p forgets.", 0.9, low=0.0, high=0.99)
+    repeat_penalty: float | None = _choice("Divides the logits of recent tokens; 1 is off.", 1.0, low=1e-6)
+    frequency_penalty: float | None = _choice("Subtracted per recent occurrence; 0 is off.", 0.0, low=-1e6, high=1e6)
+    presence_penalty: float | None = _choice("Subtracted once for recent tokens; 0 is off.", 0.0, low=-1e6, high=1e6)
+    penalty_last_n: int | None = _choice("How far the penalties look back.", 64, low=0, high=1 << 22, unit="tokens")
+    dry_multiplier: float | None = _choice(
         "Strength of the penalty on repeated sequences; 0 is off.", 0.0, low=0.0, high=1e6
     )
-    dry_base: float | None = option("How fast that penalty grows with length.", 1.75, low=1.0, high=1e6)
-    dry_allowed_length: int | None = option(
+    dry_base: float | None = _choice("How fast that penalty grows with length.", 1.75, low=1.0, high=1e6)
+    dry_allowed_length: int | None = _choice(
         "Longest repetition without penalty.", 2, low=0, high=1 << 30, unit="tokens"
     )
-    dry_penalty_last_n: int | None = option("How far it looks back.", 1024, low=0, high=1 << 22, unit="tokens")
-    dry_sequence_breakers: tuple[str, ...] | None = option(
+    dry_penalty_last_n: int | None = _choice("How far it looks back.", 1024, low=0, high=1 << 22, unit="tokens")
+    dry_sequence_breakers: tuple[str, ...] | None = _choice(
         "Texts that end a repetition.", ("\n", ":", '"', "*"), each=str
     )
-    logit_bias: Mapping[int, float] | None = option("Added to logits; -inf bans a token.", {}, each=float, key=int)
-    ignore_eos: bool | None = option("Never choose a token that ends the output.", False)
-    grammar: str | None = option("GBNF grammar that the output must follow.", None)
-    seed: int | None = option("Of the random numbers; drawn and reported if not given.", None, low=0, high=2**32 - 2)
-    max_tokens: int | None = option(
+    logit_bias: Mapping[int, float] | None = _choice("Added to logits; -inf bans a token.", {}, each=float, key=int)
+    ignore_eos: bool | None = _choice("Never choose a token that ends the output.", False)
+    grammar: str | None = _choice("GBNF grammar that the output must follow.", None)
+    seed: int | None = _choice("Of the random numbers; drawn and reported if not given.", None, low=0, high=2**32 - 2)
+    max_tokens: int | None = _choice(
         "Longest output; by default until the model stops or the context is full.", None, low=1, unit="tokens"
     )
-    stop: tuple[str, ...] | None = option("Texts that end the output and are not part of it.", (), each=str)
-    stop_token_ids: tuple[int, ...] | None = option("Tokens that end the output and are not part of it.", (), each=int)
+    stop: tuple[str, ...] | None = _choice("Texts that end the output and are not part of it.", (), each=str)
+    stop_token_ids: tuple[int, ...] | None = _choice("Tokens that end the output and are not part of it.", (), each=int)
 
     def __post_init__(self) -> None:
         stop: object = self.stop
@@ -83,7 +88,10 @@ class SamplingParams(Options):
         """Return the parameters that ``to_dict`` gave; the keys of ``logit_bias`` may be text, as in JSON."""
         values = dict(values)
         if values.get("logit_bias"):
-            values["logit_bias"] = {int(token): bias for token, bias in values["logit_bias"].items()}
+            try:
+                values["logit_bias"] = {int(token): bias for token, bias in values["logit_bias"].items()}
+            except ValueError as problem:
+                raise cls.error("logit_bias", values["logit_bias"], f"has a key that is no token: {problem}") from None
         return cls.from_keywords(values)
 
     def over(self, lower: SamplingParams) -> SamplingParams:
@@ -155,7 +163,9 @@ class ModelOptions(Options):
     split_mode: str = option("How several GPUs share the model.", "layer", words=("none", "layer", "row", "tensor"))
     devices: tuple[str, ...] = option("Names of devices; none means all.", (), each=str)
     tensor_split: tuple[float, ...] = option("Share of each device.", (), each=float)
-    kv_overrides: Mapping[str, bool | int | float | str] = option("Metadata entries to replace.", {})
+    kv_overrides: Mapping[str, bool | int | float | str] = option(
+        "Metadata entries to replace.", {}, each=(bool, int, float, str)
+    )
     tensor_overrides: Mapping[str, str] = option("Buffer type for tensors whose name matches.", {}, each=str)
     check_tensors: bool = option("Refuse weights that are not finite numbers.", False)
     repack: bool = option("Use faster weight layouts, which other processes cannot share.", True)

@@ -310,13 +310,14 @@ THREADS_CHILD = """
 import sys
 from inllama import Batch, Context, Model
 context = Context(Model(sys.argv[1]), n_ctx=256, n_threads=1)
-for step in range(100):
+for step in range(30):
     context.decode(Batch([3] * (1 + step % 2)))
     for _ in range(step % 3):
         context.set_threads(1 + step % 2, 1 + step // 2 % 2)
 """
 
 
+@pytest.mark.slow
 def test_replaced_threads_are_not_used_again(llama_path: Path) -> None:
     # In a child, since a pool that is used after it was freed hangs or aborts.
     child = subprocess.run([sys.executable, "-c", THREADS_CHILD, llama_path], timeout=60, check=False)

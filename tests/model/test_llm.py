@@ -599,6 +599,23 @@ def test_default_params_come_from_the_metadata_over_ours(llm: LLM) -> None:
     assert params.seed is None
 
 
+def test_request_without_options_uses_the_default_params(llm: LLM) -> None:
+    """With the temperature of the model file, not with ours."""
+    for seed in range(3):
+        explicit = llm.generate(PROMPT, llm.default_params, seed=seed, max_tokens=60).text
+        assert llm.generate(PROMPT, seed=seed, max_tokens=60).text == explicit
+        assert llm.generate(PROMPT, SamplingParams(seed=seed, max_tokens=60)).text == explicit
+
+
+def test_params_object_leaves_the_rest_to_the_model(llm: LLM) -> None:
+    temperature = llm.default_params.temperature
+    texts = [llm.generate(PROMPT, SamplingParams(top_k=30), seed=seed, max_tokens=60).text for seed in range(5)]
+    explicit = [
+        llm.generate(PROMPT, top_k=30, temperature=temperature, seed=seed, max_tokens=60).text for seed in range(5)
+    ]
+    assert texts == explicit
+
+
 def copy_with_metadata(target: Path, entries: dict[str, float]) -> Path:
     """Write the demo model's vocabulary and weights with other recommendations."""
     reader = gguf.GGUFReader(DEMO)

@@ -286,7 +286,9 @@ class RandomCalls:
             return
         kind = self.random.randrange(4)
         if kind == 0:
-            self.call("set_threads", context.set_threads, self.integer(1, 2), self.random.choice((None, 1, 0)))
+            # More threads than cores would make every call slow: they spin.
+            n_threads = self.random.choice((1, 1, 2, 0, -1, 513, 2**40, "1"))
+            self.call("set_threads", context.set_threads, n_threads, self.random.choice((None, 1, 0)))
         elif kind == 1:
             self.call("set_causal_attention", context.set_causal_attention, self.flag())
         elif kind == 2:
@@ -339,8 +341,12 @@ class RandomCalls:
         context = self.some("context")
         if context is None:
             return
-        kind = self.random.randrange(4)
-        if kind == 0:
+        kind = self.random.randrange(5)
+        if kind == 4:
+            state = self.call("state", context.state)
+            if state is not None:
+                self.call("load_state", context.load_state, state)
+        elif kind == 0:
             self.make("state", context.state)
         elif kind == 1:
             self.make("state", context.sequence_state, self.integer(0, 1))
@@ -425,8 +431,10 @@ class RandomCalls:
         chain = [stage for stage in (*stages, self.selecting()) if stage is not None]
         if self.random.random() < 0.1:
             self.random.shuffle(chain)
-        if self.some("model") is not None:
-            self.make("sampler", Sampler, self.some("model"), chain)
+        context = self.some("context")
+        model = context.model if context is not None else self.some("model")
+        if model is not None:
+            self.make("sampler", Sampler, model, chain)
 
     def on_sample(self) -> None:
         sampler, context = self.some("sampler"), self.some("context")
@@ -462,7 +470,7 @@ class RandomCalls:
 
 def run_child(seed: int, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, __file__, str(seed), str(folder)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, __file__, str(seed), str(folder)], capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -487,8 +495,8 @@ def test_random_calls_raise_only_errors_of_python(
     assert n_calls >= N_CALLS * len(seeds)
     assert 0.2 < outcomes["success"] / n_calls < 0.9, outcomes
     assert {"InvalidRequestError", "UnsupportedError", "TypeError", "StateError", "GrammarError"} <= set(outcomes)
-    for name, least in {"decode": 20, "context": 10, "sampler": 5, "sample_logits": 2, "load_state": 1}.items():
-        assert outcomes[f"{name} succeeded"] >= least * len(seeds), outcomes
+    for name in ("decode", "context", "sampler", "sample_logits", "sample", "load_state", "add", "view"):
+        assert outcomes[f"{name} succeeded"] >= 5, outcomes
 
 
 if __name__ == "__main__":
