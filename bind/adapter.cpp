@@ -1,4 +1,4 @@
-#include "core/llama/adapter.h"
+#include "bind/adapter.h"
 
 #include "bind/arrays.h"
 #include "bind/call.h"
@@ -6,13 +6,19 @@
 #include "bind/module.h"
 
 #include <nanobind/stl/map.h>
-#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
 namespace inllama {
 
+PyAdapter::~PyAdapter() {
+    const NativeCall inside(NativeCall::Entry::always);
+    // Freeing waits for every computation over the model.
+    const nb::gil_scoped_release release;
+    adapter_.reset();
+}
+
 void bind_adapter(nb::module_& m) {
-    nb::class_<Adapter>(m, "Adapter",
+    nb::class_<PyAdapter>(m, "Adapter",
                         R"doc(A LoRA adapter, to be used with ``Context.set_adapters``. Immutable; any thread.
 
 Raises:
@@ -21,17 +27,20 @@ Raises:
                         nb::is_weak_referenceable())
         .def(
             "__init__",
-            [](Adapter* self, const PyModel& model, nb::object path) {
+            [](PyAdapter* self, const PyModel& model, nb::object path) {
                 const std::string file = file_path(path);
-                call_native([&] { new (self) Adapter(model.handle(), file); });
+                const std::shared_ptr<ModelHandle> handle = model.handle();
+                new (self) PyAdapter(call_native([&] { return std::make_shared<Adapter>(handle, file); }));
             },
             "model"_a, "path"_a,
             nb::sig("def __init__(self, model: Model, path: str | os.PathLike[str]) -> None"))
         .def_prop_ro(
-            "path", [](const Adapter& adapter) { return text_of(adapter.path()); },
+            "path", [](const PyAdapter& self) { return text_of(self.adapter()->path()); },
             "The file it was loaded from.")
-        .def_prop_ro("metadata", &Adapter::metadata, "Every metadata entry of the file as text.")
-        .def("__repr__", [](const Adapter& adapter) { return text_of("Adapter('" + adapter.path() + "')"); });
+        .def_prop_ro(
+            "metadata", [](const PyAdapter& self) { return self.adapter()->metadata(); },
+            "Every metadata entry of the file as text.")
+        .def("__repr__", [](const PyAdapter& self) { return text_of("Adapter('" + self.adapter()->path() + "')"); });
 }
 
 } // namespace inllama

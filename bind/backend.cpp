@@ -46,14 +46,23 @@ void publish_log() {
     }
     // An error that is on its way must survive the handler.
     const nb::error_scope keep;
+    bool is_interrupted = false;
     for (const auto& [level, line] : published) {
         try {
             nb::object text =
                 nb::steal(PyUnicode_DecodeUTF8(line.data(), static_cast<Py_ssize_t>(line.size()), "replace"));
             nb::borrow(log_handler)(level, text);
         } catch (nb::python_error& error) {
-            error.discard_as_unraisable("inllama's log handler");
+            if (error.matches(PyExc_KeyboardInterrupt)) {
+                is_interrupted = true;
+            } else {
+                error.discard_as_unraisable("inllama's log handler");
+            }
         }
+    }
+    if (is_interrupted) {
+        // Ctrl-C while the handler ran is meant for the caller, who is interrupted as soon as Python runs again.
+        PyErr_SetInterrupt();
     }
 }
 

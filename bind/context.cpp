@@ -1,11 +1,11 @@
 #include "bind/context.h"
 
+#include "bind/adapter.h"
 #include "bind/arrays.h"
 #include "bind/call.h"
 #include "bind/model.h"
 #include "bind/module.h"
 #include "core/error.h"
-#include "core/llama/adapter.h"
 #include "core/llama/memory.h"
 #include "core/llama/state.h"
 
@@ -156,11 +156,16 @@ void bind_settings(nb::class_<PyContext>& context) {
             "causal"_a, "Choose whether a row attends only to what is before it.")
         .def(
             "set_adapters",
-            [](PyContext& self, std::map<std::shared_ptr<Adapter>, float> adapters) {
-                if (adapters.count(nullptr) > 0) {
-                    throw nb::type_error("adapters must be Adapter objects, not None");
+            [](PyContext& self, const nb::dict& adapters) {
+                std::vector<std::pair<std::shared_ptr<Adapter>, float>> scales;
+                for (const auto& [adapter, scale] : adapters) {
+                    float number = 0;
+                    if (!nb::isinstance<PyAdapter>(adapter) || !nb::try_cast(scale, number)) {
+                        throw nb::type_error("adapters must map Adapter objects to numbers");
+                    }
+                    scales.emplace_back(nb::cast<PyAdapter&>(adapter).adapter(), number);
                 }
-                call_native([&] { self.set_adapters({adapters.begin(), adapters.end()}); });
+                call_native([&] { self.set_adapters(std::move(scales)); });
             },
             "adapters"_a,
             nb::sig("def set_adapters(self, adapters: collections.abc.Mapping[Adapter, float]) -> None"),

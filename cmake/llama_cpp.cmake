@@ -5,7 +5,8 @@ include(backend)
 inllama_find_llama_cpp(INLLAMA_LLAMA_DIR INLLAMA_LLAMA_TREE)
 
 set(BUILD_SHARED_LIBS OFF)
-set(LLAMA_BUILD_COMMON ON)
+# The library that llama.cpp's own tools share; nothing in inllama calls it.
+set(LLAMA_BUILD_COMMON ${INLLAMA_BENCH_TOOLS})
 set(LLAMA_BUILD_TESTS OFF)
 set(LLAMA_BUILD_EXAMPLES OFF)
 set(LLAMA_BUILD_APP OFF)
@@ -31,7 +32,7 @@ set(GIT_EXE "" CACHE FILEPATH "" FORCE)
 set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)
 add_subdirectory(${INLLAMA_LLAMA_DIR} ${CMAKE_BINARY_DIR}/llama.cpp EXCLUDE_FROM_ALL)
 
-foreach(library llama llama-common ggml ggml-base ggml-cpu)
+foreach(library llama ggml ggml-base ggml-cpu)
     if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
         # Its warnings are not ours to mend, and its asserts should not name a folder of the building machine.
         target_compile_options(${library} PRIVATE -w -ffile-prefix-map=${INLLAMA_LLAMA_DIR}=llama.cpp)

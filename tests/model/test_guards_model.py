@@ -121,6 +121,14 @@ def test_missing_special_token_is_refused(name: str, request: pytest.FixtureRequ
     assert len(tokenizer.encode("a b", add_special=False)) > 0
 
 
+def test_whitespace_splitter_under_another_tokenizer_is_refused(whitespace: Model) -> None:
+    with pytest.raises(UnsupportedError, match="white space"):
+        _ = whitespace.tokenizer
+    context = Context(whitespace, n_ctx=256, n_threads=1)
+    context.decode(Batch([1, 2]))
+    assert context.n_outputs == 1
+
+
 @pytest.mark.parametrize("unit", ["a", "7", "!", "é"])
 def test_long_runs_of_text_do_not_overflow_the_stack(regex: Model, unit: str) -> None:
     tokenizer = regex.tokenizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
+import logging
 import os
 import signal
 import subprocess
@@ -357,11 +358,29 @@ def test_interrupt_signal_stops_a_load(llama_path: Path) -> None:
     def progress(_: float) -> None:
         if not sent:
             sent.append(True)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     sent: list[bool] = []
     with pytest.raises(KeyboardInterrupt):
         Model(llama_path, progress=progress)
+    tiny.assert_decodes(Context(Model(llama_path), **tiny.SMALL))
+
+
+def test_interrupt_while_the_log_is_published_is_not_lost(llama_path: Path) -> None:
+    class Interrupting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise KeyboardInterrupt
+
+    logger = logging.getLogger("inllama.llama")
+    handler, level = Interrupting(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Model(llama_path)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
     tiny.assert_decodes(Context(Model(llama_path), **tiny.SMALL))
 
 
