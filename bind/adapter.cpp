@@ -18,13 +18,14 @@ PyAdapter::~PyAdapter() {
 }
 
 void bind_adapter(nb::module_& m) {
-    nb::class_<PyAdapter>(m, "Adapter",
-                        R"doc(A LoRA adapter, to be used with ``Context.set_adapters``. Immutable; any thread.
+    nb::class_<PyAdapter>(
+        m, "Adapter",
+        R"doc(A LoRA adapter, to be used with ``Context.set_adapters``. Immutable; any thread.
 
 Raises:
     ModelLoadError: The file is damaged, not a LoRA, or made for another model.
 )doc",
-                        nb::is_weak_referenceable())
+        nb::is_weak_referenceable())
         .def(
             "__init__",
             [](PyAdapter* self, const PyModel& model, nb::object path) {
@@ -40,7 +41,8 @@ Raises:
         .def_prop_ro(
             "metadata", [](const PyAdapter& self) { return self.adapter()->metadata(); },
             "Every metadata entry of the file as text.")
-        .def("__repr__", [](const PyAdapter& self) { return text_of("Adapter('" + self.adapter()->path() + "')"); });
+        .def("__repr__",
+             [](const PyAdapter& self) { return text_of("Adapter('" + self.adapter()->path() + "')"); });
 }
 
 } // namespace inllama

@@ -1,4 +1,5 @@
-// The Python face of Adapter: native code shares the adapter itself, so it never needs the GIL to let go of it.
+// The Python face of Adapter: native code shares the adapter itself, so it never needs the GIL to let go of
+// it.
 #pragma once
 
 #include "bind/module.h"

@@ -61,7 +61,8 @@ void publish_log() {
         }
     }
     if (is_interrupted) {
-        // Ctrl-C while the handler ran is meant for the caller, who is interrupted as soon as Python runs again.
+        // Ctrl-C while the handler ran is meant for the caller, who is interrupted as soon as Python runs
+        // again.
         PyErr_SetInterrupt();
     }
 }

@@ -32,3 +32,15 @@ function(inllama_cpu_features out)
     string(JOIN " " features ${features})
     set(${out} "${features}" PARENT_SCOPE)
 endfunction()
+
+# inllama_compile_like_ggml(<target> <source>...): compiles these with the instruction sets of ggml's CPU kernels,
+# which the check at import covers.
+function(inllama_compile_like_ggml target)
+    get_target_property(flags ggml-cpu COMPILE_OPTIONS)
+    if(flags AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+        list(FILTER flags INCLUDE REGEX "^-m")
+        get_target_property(folder ${target} SOURCE_DIR)
+        list(TRANSFORM ARGN PREPEND ${folder}/)
+        set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS "${flags}")
+    endif()
+endfunction()

@@ -1,0 +1,79 @@
+// The engine: one thread that computes the requests of all others.
+#pragma once
+
+#include "core/engine_loop.h"
+#include "core/event_queue.h"
+#include "core/request.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace inllama {
+
+// What a submitted request is known by.
+struct Ticket {
+    uint64_t id = 0;
+    std::shared_ptr<RequestControl> control;
+};
+
+// Computes requests on a thread of its own, which never enters Python. Any thread may call it.
+//
+// After a fork the child has the object but not the thread: every call there throws ForkedEngineError.
+class Engine {
+  public:
+    // Takes the decoder over; starts the thread.
+    Engine(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Vocab> vocab, const EngineParams& params);
+    // close()
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    // Takes a request; its events come through its queue.
+    //
+    // Throws ContextFullError if the prompt can never fit (fields n_prompt, n_ctx), QueueFullError if
+    // `max_queue` requests are there already, EngineClosedError once closed.
+    Ticket submit(Request request);
+    // Waits until submit() would not throw QueueFullError, or the time is over. Says whether there is room.
+    bool wait_for_room(std::chrono::milliseconds time);
+    // Ends a request at the next step with FinishReason::cancelled. Nothing happens if it has ended.
+    void cancel(uint64_t request);
+    // Ends all requests with EngineClosedError, and the thread, which it waits for.
+    void close();
+    bool is_closed() const { return is_closing_; }
+
+    Stats stats() const;
+    const DecoderTraits& traits() const { return traits_; }
+
+  private:
+    void run();
+    void check_usable() const;
+    void fit(const Request& request) const;
+
+    std::unique_ptr<Decoder> decoder_;
+    std::shared_ptr<const Vocab> vocab_;
+    EngineParams params_;
+    DecoderTraits traits_;
+    std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
+    int64_t process_; // that it was made in
+
+    mutable std::mutex mutex_; // what follows, but the thread
+    std::condition_variable has_room_;
+    std::vector<std::shared_ptr<ActiveRequest>> submitted_;
+    std::vector<uint64_t> cancelled_;
+    Stats stats_;
+    uint64_t n_rejected_full_ = 0;
+    size_t n_requests_ = 0; // submitted and not ended
+    uint64_t next_id_ = 1;
+    std::atomic<bool> is_closing_{false};
+
+    std::mutex closing_; // one thread joins
+    std::thread thread_;
+};
+
+} // namespace inllama

@@ -1,0 +1,368 @@
+#include "core/engine_loop.h"
+
+#include "core/logprobs.h"
+
+#include <algorithm>
+#include <exception>
+
+namespace inllama {
+
+namespace {
+
+double seconds(Clock::duration time) {
+    return std::chrono::duration<double>(time).count();
+}
+
+} // namespace
+
+EngineLoop::EngineLoop(Decoder& decoder, const Vocab& vocab, const EngineParams& params)
+    : decoder_(decoder), vocab_(vocab), params_(params), cache_(decoder, params.prefix_cache),
+      scheduler_(cache_, decoder.traits(), params.scheduler), workers_(params.n_sampling_threads) {
+    stats_.n_cells = decoder.traits().n_cells;
+}
+
+void EngineLoop::submit(const std::shared_ptr<ActiveRequest>& request) {
+    active_[request->id] = request;
+    const int n_outputs = static_cast<int>(request->request.samplers.size());
+    request->n_outputs_left = n_outputs;
+    for (int output = 0; output < n_outputs; output++) {
+        scheduler_.add(std::make_unique<Sequence>(request, output, vocab_));
+    }
+    stats_.n_submitted++;
+}
+
+std::vector<Sequence*> EngineLoop::outputs_of(const ActiveRequest& request) const {
+    std::vector<Sequence*> outputs;
+    for (const auto& sequence : scheduler_.running()) {
+        if (sequence->active.get() == &request) {
+            outputs.push_back(sequence.get());
+        }
+    }
+    for (const auto& sequence : scheduler_.waiting()) {
+        if (sequence->active.get() == &request) {
+            outputs.push_back(sequence.get());
+        }
+    }
+    return outputs;
+}
+
+void EngineLoop::cancel(uint64_t id) {
+    const auto found = active_.find(id);
+    if (found == active_.end()) {
+        return;
+    }
+    const std::shared_ptr<ActiveRequest> request = found->second;
+    stats_.n_cancelled++;
+    for (Sequence* output : outputs_of(*request)) {
+        finish(*output, {}, FinishReason::cancelled);
+    }
+    flush();
+}
+
+void EngineLoop::fail(ActiveRequest& request, const Error& error) {
+    const std::shared_ptr<ActiveRequest> kept = active_.at(request.id);
+    for (Sequence* output : outputs_of(request)) {
+        scheduler_.remove(*output, true);
+    }
+    stats_.n_failed++;
+    request.n_outputs_left = 1; // the error ends all of them
+    Event event;
+    event.error = std::make_shared<const Error>(error);
+    end_output(request, std::move(event));
+}
+
+void EngineLoop::fail_all(const Error& error) {
+    while (!active_.empty()) {
+        fail(*active_.begin()->second, error);
+    }
+    flush();
+}
+
+std::optional<Clock::time_point> EngineLoop::next_deadline() const {
+    std::optional<Clock::time_point> next;
+    for (const auto& [id, request] : active_) {
+        const auto& deadline = request->request.deadline;
+        if (deadline && (!next || *deadline < *next)) {
+            next = deadline;
+        }
+    }
+    return next;
+}
+
+void EngineLoop::expire() {
+    const Clock::time_point now = Clock::now();
+    std::vector<std::shared_ptr<ActiveRequest>> late;
+    for (const auto& [id, request] : active_) {
+        if (request->request.deadline && *request->request.deadline <= now) {
+            late.push_back(request);
+        }
+    }
+    for (const auto& request : late) {
+        const double elapsed = seconds(now - request->submitted);
+        stats_.n_rejected_deadline++;
+        fail(*request, Error(ErrorKind::DeadlineError,
+                             "the request's time was over after " + std::to_string(elapsed) + " s and " +
+                                 std::to_string(request->n_completion) + " tokens; give a larger timeout_s")
+                           .with("elapsed_s", elapsed)
+                           .with("completion_tokens", request->n_completion));
+    }
+}
+
+bool EngineLoop::step() {
+    expire();
+    const Clock::time_point now = Clock::now();
+    admit(now);
+    const StepPlan plan = scheduler_.plan();
+    const Outcome outcome = plan.rows.empty() ? Outcome::idle : compute(plan);
+    if (outcome == Outcome::computed) {
+        stats_.step_s.add(seconds(Clock::now() - now));
+    }
+    flush();
+    return outcome != Outcome::idle;
+}
+
+void EngineLoop::admit(Clock::time_point now) {
+    std::vector<std::pair<std::shared_ptr<ActiveRequest>, Sequence*>> started;
+    for (Sequence* sequence : scheduler_.admit(now)) {
+        started.emplace_back(sequence->active, sequence);
+    }
+    for (const auto& [request, sequence] : started) {
+        if (active_.count(request->id) == 0) {
+            continue; // another of its outputs has failed
+        }
+        if (!request->admitted) {
+            request->admitted = now;
+            stats_.n_prompt_tokens += request->request.prompt.size();
+        }
+        try {
+            prepare(*sequence);
+        } catch (const Error& error) {
+            fail(*request, error);
+        } catch (const std::exception& error) {
+            fail(*request, Error(ErrorKind::EngineError, error.what()));
+        }
+    }
+}
+
+void EngineLoop::prepare(Sequence& sequence) {
+    if (decoder_.traits().has_encoder) {
+        if (decoder_.encode(sequence.request().prompt) != DecodeStatus::ok) {
+            throw Error(ErrorKind::DecodeError, "the prompt could not be encoded");
+        }
+        if (!sequence.has_seen_prompt) {
+            sequence.tokens = {decoder_.traits().start_token};
+            sequence.n_prompt = 1;
+        }
+    }
+    if (!sequence.has_seen_prompt) {
+        sequence.sampler->accept_prompt(sequence.request().prompt);
+        sequence.has_seen_prompt = true;
+    }
+}
+
+EngineLoop::Outcome EngineLoop::compute(const StepPlan& plan) {
+    const int n_rows = static_cast<int>(plan.rows.size());
+    if (!cache_.make_room(n_rows)) {
+        if (scheduler_.running().size() > 1) {
+            stats_.n_preemptions++;
+            scheduler_.preempt(*scheduler_.youngest(), true);
+        } else {
+            give_way(plan);
+        }
+        return Outcome::again;
+    }
+    std::string reason;
+    const DecodeStatus status = decode(plan, reason);
+    if (status != DecodeStatus::ok) {
+        stats_.n_failed_steps++;
+        recover(plan, status, reason);
+        return Outcome::again;
+    }
+    n_no_memory_ = 0;
+    stats_.n_steps++;
+    stats_.n_rows += static_cast<uint64_t>(n_rows);
+    stats_.step_rows.add(n_rows);
+    commit(plan);
+    return Outcome::computed;
+}
+
+DecodeStatus EngineLoop::decode(const StepPlan& plan, std::string& reason) {
+    try {
+        return decoder_.decode(plan.rows);
+    } catch (const std::exception& error) {
+        reason = error.what();
+        return DecodeStatus::failed;
+    }
+}
+
+void EngineLoop::commit(const StepPlan& plan) {
+    std::vector<const StepPart*> ready;
+    for (const StepPart& part : plan.parts) {
+        Sequence& sequence = *part.sequence;
+        cache_.append(sequence.id, sequence.tokens.data() + sequence.n_computed, part.n_rows);
+        sequence.n_computed += part.n_rows;
+        sequence.is_suspect = false;
+        sequence.n_faults = 0;
+        if (sequence.phase == Phase::prefill) {
+            stats_.n_prefill_rows += static_cast<uint64_t>(part.n_rows);
+        }
+        if (sequence.snapshot_at == sequence.n_computed && sequence.phase == Phase::prefill) {
+            cache_.snapshot(sequence.id);
+        }
+        if (part.output_row >= 0) {
+            ready.push_back(&part);
+        }
+    }
+    sample(ready);
+}
+
+void EngineLoop::sample(const std::vector<const StepPart*>& parts) {
+    struct Sampled {
+        std::shared_ptr<ActiveRequest> active;
+        const float* logits;
+        Token token = 0;
+        TokenLogprobs logprobs;
+        std::unique_ptr<Error> error;
+    };
+    std::vector<Sampled> sampled(parts.size());
+    for (size_t i = 0; i < parts.size(); i++) {
+        sampled[i].active = parts[i]->sequence->active;
+        sampled[i].logits = decoder_.logits(parts[i]->output_row);
+    }
+    const auto n_vocab = static_cast<size_t>(decoder_.traits().n_vocab);
+    workers_.run(static_cast<int>(parts.size()), [&](int i) {
+        const auto at = static_cast<size_t>(i);
+        Sequence& sequence = *parts[at]->sequence;
+        const Request& request = sequence.request();
+        try {
+            const bool may_end = sequence.n_generated() >= request.min_tokens;
+            sampled[at].token = sequence.sampler->choose(sampled[at].logits, n_vocab, may_end);
+            if (request.n_logprobs >= 0) {
+                sampled[at].logprobs =
+                    logprobs_of(sampled[at].logits, n_vocab, sampled[at].token, request.n_logprobs);
+            }
+        } catch (const Error& error) {
+            sampled[at].error = std::make_unique<Error>(error);
+        } catch (const std::exception& error) {
+            sampled[at].error = std::make_unique<Error>(ErrorKind::EngineError, error.what());
+        }
+    });
+    const Clock::time_point now = Clock::now();
+    for (size_t i = 0; i < parts.size(); i++) {
+        // An error of one output ends the others of its request too.
+        ActiveRequest& request = *sampled[i].active;
+        if (active_.count(request.id) == 0) {
+            continue;
+        }
+        if (sampled[i].error) {
+            fail(request, *sampled[i].error);
+        } else {
+            accept(*parts[i]->sequence, sampled[i].token, std::move(sampled[i].logprobs), now);
+        }
+    }
+}
+
+void EngineLoop::accept(Sequence& sequence, Token token, TokenLogprobs logprobs, Clock::time_point now) {
+    ActiveRequest& active = *sequence.active;
+    const Request& request = active.request;
+    if (!active.first_token) {
+        active.first_token = now;
+        stats_.first_token_s.add(seconds(now - active.submitted));
+    }
+    if (sequence.n_generated() > 0) {
+        stats_.between_tokens_s.add(seconds(now - sequence.last_token));
+    }
+    sequence.last_token = now;
+    Event event;
+    const bool may_end = sequence.n_generated() >= request.min_tokens;
+    if (may_end && std::binary_search(request.stop_tokens.begin(), request.stop_tokens.end(), token)) {
+        event.stop = token;
+        finish(sequence, std::move(event), FinishReason::stop);
+        return;
+    }
+    if (may_end && vocab_.ends(token)) {
+        finish(sequence, std::move(event), FinishReason::stop);
+        return;
+    }
+    sequence.tokens.push_back(token);
+    sequence.phase = Phase::decode;
+    sequence.unpublished.push_back(token);
+    if (request.n_logprobs >= 0) {
+        sequence.unpublished_logprobs.push_back(std::move(logprobs));
+    }
+    active.n_completion++;
+    stats_.n_completion_tokens++;
+    StopMatcher::Step found = sequence.text.push(token);
+    event.text = std::move(found.text);
+    if (found.stop) {
+        event.stop = *found.stop;
+        finish(sequence, std::move(event), FinishReason::stop);
+    } else if (sequence.n_generated() >= request.max_tokens ||
+               sequence.n_tokens() >= decoder_.traits().n_positions) {
+        finish(sequence, std::move(event), FinishReason::length);
+    } else if (!event.text.empty()) {
+        event.output = sequence.index;
+        event.tokens.swap(sequence.unpublished);
+        event.logprobs.swap(sequence.unpublished_logprobs);
+        publish(active, std::move(event));
+    }
+}
+
+void EngineLoop::finish(Sequence& sequence, Event event, FinishReason reason) {
+    const std::unique_ptr<Sequence> ended = scheduler_.remove(sequence, true);
+    event.output = ended->index;
+    event.finish = reason;
+    event.text += ended->text.finish();
+    event.tokens = std::move(ended->unpublished);
+    event.logprobs = std::move(ended->unpublished_logprobs);
+    end_output(*ended->active, std::move(event));
+}
+
+void EngineLoop::end_output(ActiveRequest& active, Event event) {
+    active.n_outputs_left--;
+    if (active.n_outputs_left > 0) {
+        publish(active, std::move(event));
+        return;
+    }
+    const Clock::time_point now = Clock::now();
+    const Clock::time_point admitted = active.admitted.value_or(now);
+    auto summary = std::make_shared<RequestSummary>();
+    summary->n_prompt = static_cast<int>(active.request.prompt.size());
+    summary->n_cached = active.n_cached;
+    summary->n_completion = active.n_completion;
+    summary->queued_s = seconds(admitted - active.submitted);
+    summary->prefill_s = active.first_token ? seconds(*active.first_token - admitted) : 0;
+    summary->first_token_s = active.first_token ? seconds(*active.first_token - active.submitted) : 0;
+    summary->total_s = seconds(now - active.submitted);
+    event.summary = std::move(summary);
+    stats_.n_cached_tokens += static_cast<uint64_t>(active.n_cached);
+    stats_.n_finished++;
+    publish(active, std::move(event));
+    active_.erase(active.id);
+}
+
+void EngineLoop::publish(ActiveRequest& active, Event event) {
+    event.request = active.id;
+    event.control = active.control;
+    active.control->n_unread.fetch_add(1);
+    events_[active.request.events].push_back(std::move(event));
+}
+
+void EngineLoop::flush() {
+    for (auto& [queue, events] : events_) {
+        queue->push(events);
+    }
+    events_.clear();
+}
+
+Stats EngineLoop::stats() const {
+    Stats stats = stats_;
+    stats.n_running = static_cast<int>(scheduler_.running().size());
+    stats.n_waiting = static_cast<int>(scheduler_.waiting().size());
+    stats.n_cells_used = cache_.n_used();
+    stats.n_cached_sequences = cache_.n_cached_sequences();
+    stats.n_evicted_cells = cache_.n_evicted();
+    return stats;
+}
+
+} // namespace inllama

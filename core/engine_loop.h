@@ -1,0 +1,87 @@
+// The engine without its thread: what happens in each step, to whom.
+#pragma once
+
+#include "core/decoder.h"
+#include "core/error.h"
+#include "core/prefix_cache.h"
+#include "core/scheduler.h"
+#include "core/stats.h"
+#include "core/vocab.h"
+#include "core/worker_pool.h"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace inllama {
+
+struct EngineParams {
+    SchedulerParams scheduler;
+    bool prefix_cache = true;
+    int max_queue = 1024;       // requests that may wait
+    int n_sampling_threads = 1; // rows of a step are sampled by so many
+};
+
+// Takes requests and computes them step by step. Nothing that happens to one request changes another's
+// output: an error ends the request that caused it, and what a failed step lost is computed again for the
+// others. Threads: one at a time.
+class EngineLoop {
+  public:
+    // The decoder and the vocabulary outlive it.
+    EngineLoop(Decoder& decoder, const Vocab& vocab, const EngineParams& params);
+
+    // Takes a request, whose prompt fits the decoder.
+    void submit(const std::shared_ptr<ActiveRequest>& request);
+    // Ends a request's outputs with FinishReason::cancelled. Nothing happens if it has ended.
+    void cancel(uint64_t request);
+    // Ends every request with `error`.
+    void fail_all(const Error& error);
+
+    // Computes one step. False if there was nothing to compute.
+    bool step();
+
+    bool is_empty() const { return active_.empty(); }
+    size_t n_requests() const { return active_.size(); }
+    // The earliest of all deadlines.
+    std::optional<Clock::time_point> next_deadline() const;
+    Stats stats() const;
+
+  private:
+    enum class Outcome { computed, again, idle };
+
+    Outcome compute(const StepPlan& plan);
+    DecodeStatus decode(const StepPlan& plan, std::string& reason);
+    void recover(const StepPlan& plan, DecodeStatus status, const std::string& reason);
+    void give_way(const StepPlan& plan);
+    void blame(const StepPlan& plan, const std::string& reason);
+    void start_over();
+    void admit(Clock::time_point now);
+    void prepare(Sequence& sequence);
+    void commit(const StepPlan& plan);
+    void sample(const std::vector<const StepPart*>& parts);
+    void accept(Sequence& sequence, Token token, TokenLogprobs logprobs, Clock::time_point now);
+    void finish(Sequence& sequence, Event event, FinishReason reason);
+    void fail(ActiveRequest& request, const Error& error);
+    void expire();
+    void end_output(ActiveRequest& request, Event event);
+    void publish(ActiveRequest& request, Event event);
+    void flush();
+    std::vector<Sequence*> outputs_of(const ActiveRequest& request) const;
+
+    Decoder& decoder_;
+    const Vocab& vocab_;
+    EngineParams params_;
+    PrefixCache cache_;
+    Scheduler scheduler_;
+    WorkerPool workers_;
+    Stats stats_;
+    std::unordered_map<uint64_t, std::shared_ptr<ActiveRequest>> active_;
+    // Events of this step, by where they go; the keys keep their queues alive.
+    std::map<std::shared_ptr<EventQueue>, std::vector<Event>> events_;
+    int n_no_memory_ = 0; // steps in a row for which no buffers could be had
+};
+
+} // namespace inllama

@@ -1,0 +1,93 @@
+#include "core/event_queue.h"
+
+#include <iterator>
+
+namespace inllama {
+
+void Bell::ring() {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        is_rung_ = true;
+    }
+    rung_.notify_one();
+}
+
+void Bell::wait_until(std::optional<std::chrono::steady_clock::time_point> end) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    const auto is_rung = [this] { return is_rung_; };
+    if (end) {
+        rung_.wait_until(lock, *end, is_rung);
+    } else {
+        rung_.wait(lock, is_rung);
+    }
+    is_rung_ = false;
+}
+
+EventQueue::~EventQueue() {
+    close_wakeup(wakeup_);
+}
+
+void EventQueue::push(std::vector<Event>& events) {
+    if (events.empty()) {
+        return;
+    }
+    bool was_empty;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        was_empty = events_.empty();
+        if (was_empty) {
+            events_.swap(events);
+        } else {
+            events_.insert(events_.end(), std::make_move_iterator(events.begin()),
+                           std::make_move_iterator(events.end()));
+        }
+        if (was_empty && wakeup_.write >= 0) {
+            signal_wakeup(wakeup_);
+        }
+    }
+    events.clear();
+    if (was_empty) {
+        has_events_.notify_one();
+    }
+}
+
+std::vector<Event> EventQueue::take() {
+    std::vector<Event> taken;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (wakeup_.read >= 0 && !events_.empty()) {
+            clear_wakeup(wakeup_);
+        }
+        taken.swap(events_);
+    }
+    for (const Event& event : taken) {
+        RequestControl& control = *event.control;
+        control.n_unread.fetch_sub(1);
+        if (control.is_paused.exchange(false)) {
+            control.engine->ring();
+        }
+    }
+    return taken;
+}
+
+bool EventQueue::wait_for(std::chrono::milliseconds time) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    return has_events_.wait_for(lock, time, [this] { return !events_.empty(); });
+}
+
+int EventQueue::descriptor() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (wakeup_.read < 0) {
+        wakeup_ = make_wakeup();
+        if (wakeup_.read < 0) {
+            throw Error(ErrorKind::EngineError,
+                        "there is no descriptor left to wait for results; raise the limit on open files");
+        }
+        if (!events_.empty()) {
+            signal_wakeup(wakeup_);
+        }
+    }
+    return wakeup_.read;
+}
+
+} // namespace inllama

@@ -1,0 +1,101 @@
+// How the engine's results reach whoever waits for them.
+#pragma once
+
+#include "core/error.h"
+#include "core/platform/wakeup.h"
+#include "core/row_sampler.h"
+#include "core/types.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace inllama {
+
+enum class FinishReason : uint8_t { stop, length, cancelled };
+
+// How many tokens a request took, and how long.
+struct RequestSummary {
+    int n_prompt = 0;
+    int n_cached = 0;     // of the prompt, those that were not computed for it
+    int n_completion = 0; // of all outputs
+    double queued_s = 0;  // from submit to admission
+    double prefill_s = 0; // from admission to the first token
+    double first_token_s = 0;
+    double total_s = 0;
+};
+
+// Wakes an engine that has nothing to do. Any thread.
+class Bell {
+  public:
+    void ring();
+    // Waits until somebody rings or the time is over.
+    void wait_until(std::optional<std::chrono::steady_clock::time_point> end);
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable rung_;
+    bool is_rung_ = false;
+};
+
+// What a request's consumer and its engine share. Any thread.
+struct RequestControl {
+    explicit RequestControl(std::shared_ptr<Bell> bell) : engine(std::move(bell)) {}
+
+    std::atomic<int> n_unread{0};       // events on the way to the consumer
+    std::atomic<bool> is_paused{false}; // the engine waits until the consumer has read
+    std::shared_ptr<Bell> engine;
+};
+
+// What one step gave one output of a request.
+struct Event {
+    uint64_t request = 0;
+    std::shared_ptr<RequestControl> control;
+    int output = 0;
+    std::string text; // complete characters
+    std::vector<Token> tokens;
+    std::vector<TokenLogprobs> logprobs;              // as many as tokens, or none
+    std::optional<FinishReason> finish;               // the output is complete
+    std::variant<std::monostate, size_t, Token> stop; // the stop string's index or the token that ended it
+    std::shared_ptr<const Error> error;               // the request failed; its last event
+    std::shared_ptr<const RequestSummary> summary;    // its last event
+};
+
+// Carries events from an engine to one consumer, which may wait for many requests with it.
+//
+// 1. No event is lost, doubled or reordered.
+// 2. The consumer is woken once for all events of a step.
+// Threads: any may push; one consumes.
+class EventQueue {
+  public:
+    EventQueue() = default;
+    ~EventQueue();
+    EventQueue(const EventQueue&) = delete;
+    EventQueue& operator=(const EventQueue&) = delete;
+
+    // Moves `events` to the end and wakes the consumer.
+    void push(std::vector<Event>& events);
+    // Takes all events there are; they count as read.
+    std::vector<Event> take();
+    // Waits until there are events or the time is over; says whether there are.
+    bool wait_for(std::chrono::milliseconds time);
+
+    // A descriptor that can be read while there are events; made on first use, closed with the queue. Throws
+    // EngineError if the system has no more.
+    int descriptor();
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable has_events_;
+    std::vector<Event> events_;
+    Wakeup wakeup_;
+};
+
+} // namespace inllama

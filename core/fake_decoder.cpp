@@ -1,0 +1,195 @@
+#include "core/fake_decoder.h"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+namespace inllama {
+
+struct FakeDecoder::Cell {
+    Cell(Token of, uint64_t seen, std::shared_ptr<int> n_used)
+        : token(of), hash((seen ^ static_cast<uint64_t>(of + 1)) * 0x9E3779B97F4A7C15u),
+          n(std::move(n_used)) {
+        hash ^= hash >> 29;
+        (*n)++;
+    }
+    ~Cell() { (*n)--; }
+    Cell(const Cell&) = delete;
+    Cell& operator=(const Cell&) = delete;
+
+    Token token;
+    uint64_t hash; // of all tokens up to here
+    std::shared_ptr<int> n;
+};
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& why) {
+    throw std::logic_error("a real decoder would have aborted: " + why);
+}
+
+} // namespace
+
+FakeDecoder::FakeDecoder(DecoderTraits traits)
+    : traits_(traits), sequences_(static_cast<size_t>(traits.n_ids)) {}
+
+FakeDecoder::~FakeDecoder() = default;
+
+FakeDecoder::Remembered& FakeDecoder::at(SequenceId sequence) {
+    if (sequence < 0 || sequence >= traits_.n_ids) {
+        refuse("sequence " + std::to_string(sequence));
+    }
+    return sequences_[static_cast<size_t>(sequence)];
+}
+
+void FakeDecoder::check(const std::vector<StepRow>& rows) {
+    if (rows.empty() || static_cast<int>(rows.size()) > traits_.n_rows_max) {
+        refuse(std::to_string(rows.size()) + " rows");
+    }
+    std::map<SequenceId, Position> next;
+    for (const StepRow& row : rows) {
+        if (row.sequence >= traits_.n_run_ids || row.token < 0 || row.token >= traits_.n_vocab) {
+            refuse("token " + std::to_string(row.token) + " of sequence " + std::to_string(row.sequence));
+        }
+        const auto place = next.emplace(row.sequence, pos_max(row.sequence) + 1).first;
+        if (row.position != place->second++) {
+            refuse("position " + std::to_string(row.position));
+        }
+    }
+}
+
+DecodeStatus FakeDecoder::decode(const std::vector<StepRow>& rows) {
+    const FakeOutcome outcome = script ? script(n_steps_, rows) : FakeOutcome{};
+    n_steps_++;
+    if (outcome.delay.count() > 0) {
+        std::this_thread::sleep_for(outcome.delay);
+    }
+    if (outcome.throws) {
+        throw std::runtime_error("the script says so");
+    }
+    if (outcome.status != DecodeStatus::ok) {
+        return outcome.status;
+    }
+    check(rows);
+    const bool has_cells = traits_.memory != MemoryKind::recurrent;
+    if (has_cells && n_cells_used() + static_cast<int>(rows.size()) > traits_.n_cells) {
+        return DecodeStatus::no_room;
+    }
+    for (auto& [row, logits] : outputs_) {
+        spare_.push_back(std::move(logits));
+    }
+    outputs_.clear();
+    int i = 0;
+    for (const StepRow& row : rows) {
+        Remembered& sequence = at(row.sequence);
+        const uint64_t seen = sequence.cells.empty() ? 0 : sequence.cells.back()->hash;
+        if (traits_.memory == MemoryKind::window) {
+            const Position needed = std::max(0, row.position - traits_.n_window + 1);
+            if (sequence.oldest > needed) {
+                refuse("the window of position " + std::to_string(row.position) + " is not there");
+            }
+            sequence.oldest = needed;
+        }
+        sequence.cells.push_back(std::make_shared<Cell>(row.token, seen, n_cells_used_));
+        if (row.has_output) {
+            std::vector<float> logits;
+            if (!spare_.empty()) {
+                logits = std::move(spare_.back());
+                spare_.pop_back();
+            }
+            logits.assign(static_cast<size_t>(traits_.n_vocab), 0.0f);
+            logits[static_cast<size_t>(after(sequence))] = 1.0f;
+            outputs_[i] = std::move(logits);
+        }
+        i++;
+    }
+    n_rows_ += static_cast<int64_t>(rows.size());
+    return DecodeStatus::ok;
+}
+
+DecodeStatus FakeDecoder::encode(const std::vector<Token>& prompt) {
+    encoded_ = prompt;
+    return DecodeStatus::ok;
+}
+
+Token FakeDecoder::after(const Remembered& sequence) const {
+    if (!next_token) {
+        return static_cast<Token>(sequence.cells.back()->hash % static_cast<uint64_t>(traits_.n_vocab));
+    }
+    std::vector<Token> tokens = encoded_;
+    for (const auto& cell : sequence.cells) {
+        tokens.push_back(cell->token);
+    }
+    return next_token(tokens);
+}
+
+const float* FakeDecoder::logits(int row) {
+    const auto found = outputs_.find(row);
+    if (found == outputs_.end()) {
+        refuse("row " + std::to_string(row) + " has no output");
+    }
+    return found->second.data();
+}
+
+void FakeDecoder::copy(SequenceId from, SequenceId to, Position n) {
+    const Remembered& source = at(from);
+    Remembered& target = at(to);
+    const auto length = static_cast<Position>(source.cells.size());
+    const bool is_part = n != length;
+    if (!target.cells.empty() || n > length) {
+        refuse("copy of " + std::to_string(n) + " positions");
+    }
+    if (traits_.memory == MemoryKind::whole || (is_part && traits_.memory == MemoryKind::recurrent)) {
+        refuse("copy of a part");
+    }
+    target.cells.assign(source.cells.begin(), source.cells.begin() + n);
+    target.oldest = source.oldest;
+}
+
+bool FakeDecoder::remove(SequenceId sequence, Position begin) {
+    Remembered& from = at(sequence);
+    const bool is_whole = begin == 0;
+    if (!is_whole && traits_.memory != MemoryKind::attention && traits_.memory != MemoryKind::window) {
+        return false;
+    }
+    from.cells.resize(std::min(from.cells.size(), static_cast<size_t>(begin)));
+    from.oldest = is_whole ? 0 : from.oldest;
+    return true;
+}
+
+void FakeDecoder::clear() {
+    for (Remembered& sequence : sequences_) {
+        sequence = {};
+    }
+}
+
+Position FakeDecoder::pos_min(SequenceId sequence) {
+    return at(sequence).cells.empty() ? -1 : at(sequence).oldest;
+}
+
+Position FakeDecoder::pos_max(SequenceId sequence) {
+    return static_cast<Position>(at(sequence).cells.size()) - 1;
+}
+
+void FakeVocab::append_bytes(Token token, std::string& to) const {
+    if (token < 256) {
+        to.push_back(static_cast<char>(token));
+    } else if (!ends(token)) {
+        to.push_back(' ');
+        to.push_back(static_cast<char>('a' + (token - 256) % 26));
+    }
+}
+
+Token FakeSampler::choose(const float* logits, size_t n, bool may_end) {
+    Token best = -1;
+    for (size_t i = 0; i < n; i++) {
+        const auto token = static_cast<Token>(i);
+        if ((may_end || token != end_) && (best < 0 || logits[i] > logits[best])) {
+            best = token;
+        }
+    }
+    return best;
+}
+
+} // namespace inllama

@@ -1,0 +1,36 @@
+// What is asked of an engine.
+#pragma once
+
+#include "core/event_queue.h"
+#include "core/row_sampler.h"
+#include "core/types.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace inllama {
+
+using Clock = std::chrono::steady_clock;
+
+struct Request {
+    std::vector<Token> prompt;                         // at least one token
+    std::vector<std::unique_ptr<RowSampler>> samplers; // one per output, at least one
+    int max_tokens = std::numeric_limits<int>::max();  // of each output
+    int min_tokens = 0;                                // before these no token ends an output
+    std::vector<std::string> stops;                    // texts that end an output
+    std::vector<Token> stop_tokens;                    // ascending; tokens that do
+    int priority = 0;                                  // the larger, the earlier
+    std::optional<Clock::time_point> deadline;
+    std::string name_space; // prefixes are shared with requests of the same one only
+    int n_logprobs = -1;    // likeliest tokens reported at each place; negative: not even the chosen one
+    int n_unread_max = 256; // events that may wait for the consumer before the request pauses
+    std::shared_ptr<EventQueue> events;
+};
+
+} // namespace inllama

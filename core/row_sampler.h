@@ -1,0 +1,30 @@
+// The seam between the engine and a sampler: one row of logits in, the next token out.
+#pragma once
+
+#include "core/types.h"
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+namespace inllama {
+
+// Log-probabilities of one token and of the likeliest ones at its place, before any sampling option.
+struct TokenLogprobs {
+    float chosen = 0;
+    std::vector<std::pair<Token, float>> top; // falling
+};
+
+// Chooses the tokens of one output; it has its own random numbers, penalties and grammar. One thread at a
+// time, but not always the same one. An Error that it throws ends its request alone.
+class RowSampler {
+  public:
+    virtual ~RowSampler() = default;
+
+    // Shows the prompt to what looks back at tokens; before the first choose().
+    virtual void accept_prompt(const std::vector<Token>& prompt) = 0;
+    // Chooses and accepts a token, never one that ends the output unless `may_end`.
+    virtual Token choose(const float* logits, size_t n, bool may_end) = 0;
+};
+
+} // namespace inllama

@@ -1,0 +1,203 @@
+#include "core/scheduler.h"
+
+#include <algorithm>
+
+namespace inllama {
+
+Scheduler::Scheduler(PrefixCache& cache, const DecoderTraits& traits, const SchedulerParams& params)
+    : step_rows(std::min(params.step_rows, traits.n_rows_max)), cache_(cache), traits_(traits),
+      params_(params) {}
+
+void Scheduler::add(std::unique_ptr<Sequence> sequence) {
+    waiting_.push_back(std::move(sequence));
+}
+
+bool Scheduler::is_paused(const Sequence& sequence) const {
+    RequestControl& control = *sequence.active->control;
+    if (control.n_unread.load() < sequence.request().n_unread_max) {
+        return false;
+    }
+    control.is_paused = true;
+    // The consumer may have read between the two.
+    return control.n_unread.load() >= sequence.request().n_unread_max;
+}
+
+int Scheduler::n_reserved() const {
+    int n = 0;
+    for (const auto& sequence : running_) {
+        const int n_more = sequence->request().max_tokens - sequence->n_generated();
+        n += sequence->n_left() + std::min(n_more, params_.reserve_tokens);
+    }
+    return n;
+}
+
+Sequence* Scheduler::leader_of(const Sequence& sequence, int n_match, int& n_shared) const {
+    if (!cache_.is_enabled()) {
+        return nullptr;
+    }
+    Sequence* leader = nullptr;
+    n_shared = n_match + params_.join_tokens - 1;
+    for (const auto& other : running_) {
+        if (other->phase != Phase::prefill || other->request().name_space != sequence.request().name_space) {
+            continue;
+        }
+        const int n_both = std::min(other->n_tokens(), sequence.n_tokens() - 1);
+        const auto differs =
+            std::mismatch(sequence.tokens.begin(), sequence.tokens.begin() + n_both, other->tokens.begin());
+        const int n_common = static_cast<int>(differs.first - sequence.tokens.begin());
+        // What it has computed is in memory already, and n_match counts it.
+        if (n_common > n_shared && n_common > other->n_computed) {
+            leader = other.get();
+            n_shared = n_common;
+        }
+    }
+    return leader;
+}
+
+void Scheduler::start(Sequence& sequence) {
+    const Request& request = sequence.request();
+    const int limit = sequence.n_tokens() - 1; // one row must give logits
+    if (traits_.memory == MemoryKind::recurrent) {
+        // Somebody else began like this: the next one shall start from there.
+        const int n_known = cache_.known(request.name_space, sequence.tokens, limit);
+        const int n_match = cache_.match(request.name_space, sequence.tokens, limit).n;
+        sequence.snapshot_at = n_known >= n_match + params_.join_tokens ? n_known : 0;
+    }
+    const PrefixCache::Opened opened = cache_.open(request.name_space, sequence.tokens, limit);
+    sequence.id = opened.id;
+    sequence.n_computed = opened.n_cached;
+    sequence.phase = Phase::prefill;
+    sequence.order = n_admitted_++;
+    if (!sequence.was_admitted) {
+        sequence.active->n_cached += sequence.index == 0 ? opened.n_cached : 0;
+        sequence.was_admitted = true;
+    }
+}
+
+std::vector<Sequence*> Scheduler::admit(Clock::time_point now) {
+    std::vector<Sequence*> started;
+    const auto rank = [&](const std::unique_ptr<Sequence>& sequence) {
+        const auto waited = now - sequence->active->submitted;
+        return sequence->request().priority + static_cast<int64_t>(waited / params_.aging);
+    };
+    std::vector<std::list<std::unique_ptr<Sequence>>::iterator> order;
+    if (static_cast<int>(running_.size()) >= params_.max_running || !cache_.has_run_id()) {
+        return started;
+    }
+    for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
+        order.push_back(it);
+    }
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return rank(*a) > rank(*b); });
+    for (const auto& it : order) {
+        if (static_cast<int>(running_.size()) >= params_.max_running || !cache_.has_run_id()) {
+            break;
+        }
+        Sequence& sequence = **it;
+        const int limit = sequence.n_tokens() - 1;
+        const PrefixCache::Match match = cache_.match(sequence.request().name_space, sequence.tokens, limit);
+        int n_shared = 0;
+        if (Sequence* leader = leader_of(sequence, match.n, n_shared); leader != nullptr) {
+            if (traits_.memory == MemoryKind::recurrent &&
+                (leader->snapshot_at <= leader->n_computed || n_shared < leader->snapshot_at)) {
+                leader->snapshot_at = n_shared;
+            }
+            continue;
+        }
+        const int n_more =
+            std::min(sequence.request().max_tokens - sequence.n_generated(), params_.reserve_tokens);
+        const int n_needed = sequence.n_tokens() - match.n + n_more + n_reserved();
+        if (!running_.empty() && n_needed > cache_.n_free() + cache_.n_evictable() - match.n_unused) {
+            break; // nobody overtakes it
+        }
+        start(sequence);
+        running_.push_back(std::move(*it));
+        waiting_.erase(it);
+        started.push_back(running_.back().get());
+    }
+    return started;
+}
+
+void Scheduler::add_part(StepPlan& plan, Sequence& sequence, int n_rows) const {
+    const int end = sequence.n_computed + n_rows;
+    const bool has_output = end == sequence.n_tokens();
+    for (int at = sequence.n_computed; at < end; at++) {
+        const bool is_last = has_output && at == end - 1;
+        plan.rows.push_back({sequence.tokens[static_cast<size_t>(at)], at, sequence.id, is_last});
+    }
+    plan.parts.push_back({&sequence, n_rows, has_output ? static_cast<int>(plan.rows.size()) - 1 : -1});
+}
+
+StepPlan Scheduler::plan() {
+    StepPlan plan;
+    const auto suspect = std::find_if(running_.begin(), running_.end(),
+                                      [](const auto& sequence) { return sequence->is_suspect; });
+    if (suspect != running_.end()) {
+        // One that was there when a step failed shows alone whether it is to blame.
+        add_part(plan, **suspect, std::min((*suspect)->n_left(), step_rows));
+        return plan;
+    }
+    const bool has_prefill = std::any_of(running_.begin(), running_.end(), [](const auto& sequence) {
+        return sequence->phase == Phase::prefill;
+    });
+    const int n_decode_max = step_rows - (has_prefill ? 1 : 0);
+    for (const auto& sequence : running_) {
+        if (sequence->phase == Phase::decode && !is_paused(*sequence) &&
+            static_cast<int>(plan.rows.size()) < n_decode_max) {
+            add_part(plan, *sequence, 1);
+        }
+    }
+    const int n_decode = static_cast<int>(plan.rows.size());
+    int budget = n_decode == 0 ? step_rows : std::min(params_.prefill_rows, step_rows - n_decode);
+    for (const auto& sequence : running_) {
+        if (sequence->phase != Phase::prefill || budget <= 0) {
+            continue;
+        }
+        int n_rows = std::min(sequence->n_left(), budget);
+        if (sequence->snapshot_at > sequence->n_computed) {
+            n_rows = std::min(n_rows, sequence->snapshot_at - sequence->n_computed);
+        }
+        add_part(plan, *sequence, n_rows);
+        budget -= n_rows;
+    }
+    return plan;
+}
+
+std::unique_ptr<Sequence> Scheduler::remove(Sequence& sequence, bool keep) {
+    const auto is_it = [&](const auto& other) { return other.get() == &sequence; };
+    std::unique_ptr<Sequence> taken;
+    if (sequence.phase == Phase::waiting) {
+        const auto it = std::find_if(waiting_.begin(), waiting_.end(), is_it);
+        taken = std::move(*it);
+        waiting_.erase(it);
+        return taken;
+    }
+    const auto it = std::find_if(running_.begin(), running_.end(), is_it);
+    taken = std::move(*it);
+    running_.erase(it);
+    cache_.close(sequence.id, keep);
+    sequence.id = -1;
+    return taken;
+}
+
+void Scheduler::preempt(Sequence& sequence, bool keep) {
+    std::unique_ptr<Sequence> taken = remove(sequence, keep);
+    taken->phase = Phase::waiting;
+    taken->n_computed = 0;
+    taken->snapshot_at = 0;
+    waiting_.push_front(std::move(taken));
+}
+
+Sequence* Scheduler::youngest() const {
+    Sequence* last = nullptr;
+    for (const auto& sequence : running_) {
+        const bool gives_way =
+            last == nullptr || sequence->request().priority < last->request().priority ||
+            (sequence->request().priority == last->request().priority && sequence->order > last->order);
+        if (gives_way) {
+            last = sequence.get();
+        }
+    }
+    return last;
+}
+
+} // namespace inllama

@@ -1,0 +1,80 @@
+// Decides which sequences run and which rows the next step computes.
+#pragma once
+
+#include "core/decoder.h"
+#include "core/prefix_cache.h"
+#include "core/sequence.h"
+
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <vector>
+
+namespace inllama {
+
+struct SchedulerParams {
+    int max_running = 16;
+    int step_rows = 512;     // rows of one step
+    int prefill_rows = 32;   // prompt rows of a step that also decodes
+    int join_tokens = 32;    // a prefix this much longer than what is there is worth waiting for
+    int reserve_tokens = 64; // cells kept free for each output that is still growing
+    std::chrono::milliseconds aging{1000}; // waiting this long counts as one priority more
+};
+
+// Rows of one sequence within a step.
+struct StepPart {
+    Sequence* sequence;
+    int n_rows;
+    int output_row; // index among the step's rows; -1: none
+};
+
+struct StepPlan {
+    std::vector<StepRow> rows;
+    std::vector<StepPart> parts;
+};
+
+// Policy, with no thread and no clock of its own.
+//
+// 1. First come, first served within a priority; waiting raises it, so everybody starts some time.
+// 2. Running outputs get their row in each step; prompts share the rest, at least one row of it.
+// 3. A request waits for a running one that is computing a prefix of it, instead of computing it again.
+// Threads: one at a time, the engine's.
+class Scheduler {
+  public:
+    Scheduler(PrefixCache& cache, const DecoderTraits& traits, const SchedulerParams& params);
+
+    void add(std::unique_ptr<Sequence> sequence);
+    // Starts waiting sequences as far as ids and cells allow; says which ones.
+    std::vector<Sequence*> admit(Clock::time_point now);
+    // The rows of the next step; none if nothing can run.
+    StepPlan plan();
+    // Takes a sequence out, running or waiting; with `keep`, what it computed stays for others.
+    std::unique_ptr<Sequence> remove(Sequence& sequence, bool keep);
+    // Sends a running sequence back to wait, to be computed again.
+    void preempt(Sequence& sequence, bool keep);
+    // The running sequence that gives way first; null if there is none.
+    Sequence* youngest() const;
+
+    const std::vector<std::unique_ptr<Sequence>>& running() const { return running_; }
+    const std::list<std::unique_ptr<Sequence>>& waiting() const { return waiting_; }
+    // Rows per step, lowered while the decoder cannot have buffers for more.
+    int step_rows = 0;
+
+  private:
+    bool is_paused(const Sequence& sequence) const;
+    // The running sequence that will have computed more of this one's prefix than memory has now.
+    Sequence* leader_of(const Sequence& sequence, int n_match, int& n_shared) const;
+    int n_reserved() const;
+    void start(Sequence& sequence);
+    void add_part(StepPlan& plan, Sequence& sequence, int n_rows) const;
+
+    PrefixCache& cache_;
+    const DecoderTraits& traits_;
+    SchedulerParams params_;
+    std::list<std::unique_ptr<Sequence>> waiting_;   // in the order of arrival
+    std::vector<std::unique_ptr<Sequence>> running_; // in the order of admission
+    uint64_t n_admitted_ = 0;
+};
+
+} // namespace inllama

@@ -1,0 +1,62 @@
+// One output of a request on its way through the engine.
+#pragma once
+
+#include "core/output_text.h"
+#include "core/request.h"
+#include "core/types.h"
+
+#include <memory>
+#include <vector>
+
+namespace inllama {
+
+// A request that was submitted. The engine's thread alone changes it; `control` is shared with the consumer.
+struct ActiveRequest {
+    uint64_t id = 0;
+    Request request;
+    std::shared_ptr<RequestControl> control;
+    Clock::time_point submitted;
+    std::optional<Clock::time_point> admitted;
+    std::optional<Clock::time_point> first_token;
+    int n_outputs_left = 0;
+    int n_completion = 0;
+    int n_cached = 0;
+};
+
+enum class Phase : uint8_t { waiting, prefill, decode };
+
+// Invariants: memory holds the first `n_computed` of `tokens` under `id`; waiting means no id and none
+// computed.
+struct Sequence {
+    Sequence(std::shared_ptr<ActiveRequest> of, int output, const Vocab& vocab)
+        : active(std::move(of)), index(output), tokens(active->request.prompt),
+          n_prompt(static_cast<int>(tokens.size())),
+          sampler(std::move(active->request.samplers[static_cast<size_t>(output)])),
+          text(vocab, active->request.stops) {}
+
+    int n_tokens() const { return static_cast<int>(tokens.size()); }
+    int n_generated() const { return n_tokens() - n_prompt; }
+    int n_left() const { return n_tokens() - n_computed; }
+    const Request& request() const { return active->request; }
+
+    std::shared_ptr<ActiveRequest> active;
+    int index;
+    std::vector<Token> tokens; // the prompt, then what was generated
+    int n_prompt;
+    std::unique_ptr<RowSampler> sampler;
+    OutputText text;
+    Phase phase = Phase::waiting;
+    SequenceId id = -1;
+    int n_computed = 0;
+    int snapshot_at = 0;          // prefill stops here once, to keep the state for others
+    uint64_t order = 0;           // of admission
+    int n_faults = 0;             // failed steps it took part in
+    bool is_suspect = false;      // runs alone until a step succeeds
+    bool has_seen_prompt = false; // its sampler was shown the prompt
+    bool was_admitted = false;
+    std::vector<Token> unpublished; // tokens whose text waits for more
+    std::vector<TokenLogprobs> unpublished_logprobs;
+    Clock::time_point last_token;
+};
+
+} // namespace inllama

@@ -1,0 +1,39 @@
+// A few threads that share the items of a loop.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace inllama {
+
+// run() is called by one thread at a time, which takes part in the work.
+class WorkerPool {
+  public:
+    // `n_threads` counts the caller; 1 starts none.
+    explicit WorkerPool(int n_threads);
+    ~WorkerPool();
+    WorkerPool(const WorkerPool&) = delete;
+    WorkerPool& operator=(const WorkerPool&) = delete;
+
+    // Calls `work(i)` once for each i in [0, n) and returns when all are done. `work` must not throw.
+    void run(int n, const std::function<void(int)>& work);
+
+  private:
+    void serve();
+    void take_items(std::unique_lock<std::mutex>& lock);
+
+    std::mutex mutex_;
+    std::condition_variable has_work_;
+    std::condition_variable is_done_;
+    const std::function<void(int)>* work_ = nullptr;
+    int next_ = 0;
+    int n_ = 0;
+    int n_busy_ = 0;
+    bool is_closing_ = false;
+    std::vector<std::thread> threads_;
+};
+
+} // namespace inllama

@@ -1,0 +1,152 @@
+#include "check.h"
+#include "core/engine.h"
+#include "core/fake_decoder.h"
+#include "engine_fixture.h"
+
+#include <atomic>
+#include <thread>
+
+using namespace inllama;
+
+namespace {
+
+struct Threaded {
+    std::unique_ptr<FakeDecoder> decoder = std::make_unique<FakeDecoder>(small_traits());
+    std::shared_ptr<FakeVocab> vocab = std::make_shared<FakeVocab>();
+
+    Request request(std::vector<Token> prompt, int max_tokens, std::shared_ptr<EventQueue> events) const {
+        Request made;
+        made.prompt = std::move(prompt);
+        made.samplers.push_back(std::make_unique<FakeSampler>(vocab->size() - 1));
+        made.max_tokens = max_tokens;
+        made.min_tokens = max_tokens;
+        made.events = std::move(events);
+        return made;
+    }
+};
+
+// Reads a queue until its request has ended; gives its tokens.
+std::vector<Token> read_all(EventQueue& events, std::optional<Error>* error = nullptr) {
+    std::vector<Token> tokens;
+    while (true) {
+        events.wait_for(std::chrono::milliseconds(1000));
+        for (const Event& event : events.take()) {
+            tokens.insert(tokens.end(), event.tokens.begin(), event.tokens.end());
+            if (event.summary) {
+                if (event.error && error != nullptr) {
+                    *error = *event.error;
+                }
+                return tokens;
+            }
+        }
+    }
+}
+
+} // namespace
+
+TEST("threads that submit at the same time each get their own output") {
+    Threaded with;
+    EngineParams params = small_params();
+    params.n_sampling_threads = 2;
+    Engine engine(std::move(with.decoder), with.vocab, params);
+    std::atomic<int> n_wrong{0};
+    std::vector<std::thread> threads;
+    for (uint32_t thread = 0; thread < 8; thread++) {
+        threads.emplace_back([&, thread] {
+            for (uint32_t i = 0; i < 20; i++) {
+                const std::vector<Token> prompt =
+                    joined(tokens_of(30, i % 3), tokens_of(4, thread * 100 + i));
+                const auto events = std::make_shared<EventQueue>();
+                engine.submit(with.request(prompt, 12, events));
+                EngineFixture alone;
+                Request request = with.request(prompt, 12, alone.events);
+                const uint64_t id = alone.submit(std::move(request));
+                alone.run();
+                n_wrong += read_all(*events) == alone.received[id].tokens[0] ? 0 : 1;
+            }
+        });
+    }
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+    CHECK_EQ(n_wrong.load(), 0);
+    CHECK_EQ(engine.stats().n_running, 0);
+}
+
+TEST("close ends every request with EngineClosedError") {
+    Threaded with;
+    with.decoder->script = [](int, const std::vector<StepRow>&) {
+        return FakeOutcome{DecodeStatus::ok, false, std::chrono::microseconds(500)};
+    };
+    Engine engine(std::move(with.decoder), with.vocab, small_params());
+    std::vector<std::shared_ptr<EventQueue>> queues;
+    for (uint32_t i = 0; i < 10; i++) {
+        queues.push_back(std::make_shared<EventQueue>());
+        engine.submit(with.request(tokens_of(20, i), 200, queues.back()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    engine.close();
+    for (const auto& queue : queues) {
+        std::optional<Error> error;
+        read_all(*queue, &error);
+        CHECK(error && error->kind() == ErrorKind::EngineClosedError);
+    }
+    CHECK_THROWS(engine.submit(with.request({1}, 1, queues[0])), Error,
+                 thrown.kind() == ErrorKind::EngineClosedError, "EngineClosedError");
+    engine.close();
+}
+
+TEST("a full queue refuses, and says when there is room") {
+    Threaded with;
+    std::atomic<bool> may_go{false};
+    with.decoder->script = [&](int, const std::vector<StepRow>&) {
+        while (!may_go) {
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        }
+        return FakeOutcome{};
+    };
+    EngineParams params = small_params();
+    params.max_queue = 2;
+    Engine engine(std::move(with.decoder), with.vocab, params);
+    std::vector<std::shared_ptr<EventQueue>> queues;
+    for (uint32_t i = 0; i < 6; i++) {
+        queues.push_back(std::make_shared<EventQueue>());
+        engine.submit(with.request(tokens_of(5, i), 3, queues.back()));
+    }
+    const auto extra = std::make_shared<EventQueue>();
+    CHECK_THROWS(engine.submit(with.request({1}, 1, extra)), Error,
+                 thrown.kind() == ErrorKind::QueueFullError, "QueueFullError");
+    CHECK(!engine.wait_for_room(std::chrono::milliseconds(1)));
+    CHECK_EQ(engine.stats().n_rejected_full, uint64_t{1});
+    may_go = true;
+    CHECK(engine.wait_for_room(std::chrono::milliseconds(10000)));
+    engine.submit(with.request({1}, 1, extra));
+    read_all(*extra);
+    for (const auto& queue : queues) {
+        read_all(*queue);
+    }
+}
+
+TEST("a prompt that can never fit is refused at once") {
+    Threaded with;
+    Engine engine(std::move(with.decoder), with.vocab, small_params());
+    const auto events = std::make_shared<EventQueue>();
+    CHECK_THROWS(engine.submit(with.request(tokens_of(256, 1), 1, events)), Error,
+                 thrown.kind() == ErrorKind::ContextFullError, "ContextFullError");
+    engine.submit(with.request(tokens_of(255, 1), 1, events));
+    CHECK_EQ(read_all(*events).size(), size_t{1});
+}
+
+TEST("cancelling from another thread ends a request within a step") {
+    Threaded with;
+    with.decoder->script = [](int, const std::vector<StepRow>&) {
+        return FakeOutcome{DecodeStatus::ok, false, std::chrono::microseconds(200)};
+    };
+    Engine engine(std::move(with.decoder), with.vocab, small_params());
+    const auto events = std::make_shared<EventQueue>();
+    const Ticket ticket = engine.submit(with.request(tokens_of(20, 1), 230, events));
+    std::thread other([&] { engine.cancel(ticket.id); });
+    other.join();
+    CHECK(read_all(*events).size() < size_t{230});
+    CHECK_EQ(engine.stats().n_cancelled, uint64_t{1});
+}
