@@ -26,7 +26,9 @@ _STANDARD = """
 """
 STANDARD = frozenset(_STANDARD.split())
 # Of operating systems; only core/platform may ask for them.
-SYSTEM = frozenset({"pthread.h", "sched.h", "signal.h", "unistd.h", "windows.h", "fcntl.h", "poll.h", "errno.h"})
+SYSTEM = frozenset(
+    {"pthread.h", "sched.h", "signal.h", "unistd.h", "windows.h", "fcntl.h", "poll.h", "errno.h", "process.h"}
+)
 SYSTEM_FOLDERS = ("sys/", "mach/", "linux/")
 LLAMA = re.compile(r"(llama|ggml|gguf|common|mtmd|chat|sampling)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:<([^>]+)>|"([^"]+)")', re.MULTILINE)

@@ -6,6 +6,7 @@
 // The table of learned positions is in no public function; its tensor is the only sign of it.
 #include <llama-model.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -66,6 +67,20 @@ void check_order(const ContextHandle& handle, llama_memory_t memory, const std::
     }
 }
 
+// The output of a sequence that the encoder did not read would not be numbers.
+void check_encoded(const ContextHandle& handle, const Batch& batch) {
+    if (handle.encoded.empty()) {
+        throw invalid("this model reads its input with an encoder; call encode() before decode()");
+    }
+    for (const SequenceId sequence : batch.sequences) {
+        if (!std::binary_search(handle.encoded.begin(), handle.encoded.end(), sequence)) {
+            throw invalid("sequence " + std::to_string(sequence) +
+                          " was not in the last encode(); give encode() all sequences at once")
+                .with("sequence", sequence);
+        }
+    }
+}
+
 } // namespace
 
 std::optional<int64_t> position_limit(const ModelHandle& model, const llama_context* context) {
@@ -110,8 +125,8 @@ void check_batch(const ContextHandle& handle, const Batch& batch, bool is_encode
     if (is_encode && !llama_model_has_encoder(model) && llama_get_memory(handle.context) != nullptr) {
         throw Error(ErrorKind::UnsupportedError, "this model has no encoder; use decode()");
     }
-    if (!is_encode && llama_model_has_encoder(model) && !handle.is_encoded) {
-        throw invalid("this model reads its input with an encoder; call encode() before decode()");
+    if (!is_encode && llama_model_has_encoder(model)) {
+        check_encoded(handle, batch);
     }
 }
 

@@ -45,6 +45,22 @@ class LlamaBatch {
     llama_batch native_{};
 };
 
+// With sliding windows, memory is two caches. Moving positions fails in one that has no layer.
+bool has_empty_cache(const ModelHandle& model) {
+    const llama_hparams& hparams = model.model->hparams;
+    if (hparams.swa_type == LLAMA_SWA_TYPE_NONE) {
+        return false;
+    }
+    int n_windowed = 0;
+    int n_full = 0;
+    for (uint32_t layer = 0; layer < hparams.n_layer(); layer++) {
+        if (!hparams.is_recr(layer)) {
+            (hparams.is_swa(layer) ? n_windowed : n_full)++;
+        }
+    }
+    return n_windowed == 0 || n_full == 0;
+}
+
 bool rotates_any_layer(const ModelHandle& model) {
     const llama_hparams& hparams = model.model->hparams;
     for (uint32_t layer = 0; layer < hparams.n_layer(); layer++) {
@@ -60,9 +76,11 @@ bool rotates_any_layer(const ModelHandle& model) {
     const std::string rows = std::to_string(n_rows) + " rows";
     if (code == 1) {
         const auto n_ctx = llama_n_ctx(handle.context);
+        const bool is_windowed = handle.model->model->hparams.swa_type != LLAMA_SWA_TYPE_NONE;
         throw Error(ErrorKind::ContextFullError,
                     "the memory of " + std::to_string(n_ctx) + " cells has no room for " + rows +
-                        "; remove sequences or make a context with a larger n_ctx")
+                        "; remove sequences or make a context with a larger n_ctx" +
+                        (is_windowed ? "; without swa_full, sliding-window layers have fewer cells" : ""))
             .with("n_tokens", n_rows)
             .with("n_ctx", n_ctx);
     }
@@ -79,12 +97,12 @@ bool rotates_any_layer(const ModelHandle& model) {
 
 } // namespace
 
-BufferMoved::BufferMoved(int n_views)
-    : message_("this call gives more output than the last ones, so the output buffer would move while " +
-               std::to_string(n_views) + " view(s) into it live; release them or use copy=True") {}
-
 ContextHandle::ContextHandle(std::shared_ptr<ModelHandle> loaded, const ContextParams& params)
     : model(std::move(loaded)) {
+    const llama_hparams& hparams = model->model->hparams;
+    if (hparams.swa_type != LLAMA_SWA_TYPE_NONE && !hparams.is_swa_any()) {
+        throw Error(ErrorKind::UnsupportedError, "the model file names a sliding window that no layer has");
+    }
     const llama_context_params native = to_llama(*model, params);
     pools = std::make_unique<ThreadPools>(native.n_threads, native.n_threads_batch);
     ErrorCapture errors;
@@ -104,6 +122,7 @@ ContextHandle::ContextHandle(std::shared_ptr<ModelHandle> loaded, const ContextP
     is_split = !params.kv_unified;
     note_memory();
     can_move_keys = llama_model_rope_type(model->model) == LLAMA_ROPE_TYPE_NONE || rotates_any_layer(*model);
+    can_move_keys = can_move_keys && !has_empty_cache(*model);
     can_move_keys = can_move_keys && (native.type_k == GGML_TYPE_F16 || native.type_k == GGML_TYPE_F32);
     n_positions = position_limit(*model, context);
     n_outputs_max = llama_model_has_encoder(model->model) ? static_cast<int>(llama_n_batch(context))
@@ -121,6 +140,7 @@ void ContextHandle::note_memory() {
                               dynamic_cast<const llama_kv_cache_iswa*>(memory) != nullptr;
     const auto n_seq_max = static_cast<int>(llama_n_seq_max(context));
     n_sequence_ids = is_attention && !is_split ? static_cast<int>(llama_max_parallel_sequences()) : n_seq_max;
+    has_state = llama_model_is_recurrent(model->model) || llama_model_is_hybrid(model->model);
     copies_parts = is_attention && (!is_split || n_seq_max == 1);
 }
 
@@ -198,7 +218,10 @@ void Context::compute(const Batch& batch, bool encode) {
         throw_failure(code, handle, batch.tokens.size(), errors);
     }
     handle.retired_pools.reset();
-    handle.is_encoded = handle.is_encoded || encode;
+    if (encode) {
+        handle.encoded = sequences;
+        std::sort(handle.encoded.begin(), handle.encoded.end());
+    }
     handle.output_rows = std::move(outputs);
     handle.n_rows_last = static_cast<int>(batch.tokens.size());
 }
@@ -207,102 +230,6 @@ void Context::synchronize() {
     const std::shared_ptr<ContextHandle> held = handle();
     const ExclusiveUse::Guard guard(held->use, "Context");
     llama_synchronize(held->context);
-}
-
-namespace {
-
-int32_t find_output(const ContextHandle& handle, int64_t row, const char* what) {
-    const auto& rows = handle.output_rows;
-    const auto n = static_cast<int64_t>(rows.size());
-    if (row < 0 && row >= -n) {
-        return rows[static_cast<size_t>(n + row)];
-    }
-    if (row >= 0 && row < handle.n_rows_last &&
-        std::binary_search(rows.begin(), rows.end(), static_cast<int32_t>(row))) {
-        return static_cast<int32_t>(row);
-    }
-    throw Error(ErrorKind::InvalidRequestError,
-                "row " + std::to_string(row) + " has no " + what + ": the last call had " +
-                    std::to_string(handle.n_rows_last) + " rows and " + std::to_string(n) +
-                    " of them gave output; mark rows as outputs in the Batch")
-        .with("row", row)
-        .with("n_outputs", n);
-}
-
-size_t n_vocab(const ContextHandle& handle) {
-    return static_cast<size_t>(llama_vocab_n_tokens(handle.model->vocab()));
-}
-
-const float* find_logits(const ContextHandle& handle, int64_t row) {
-    if (handle.model->model->output == nullptr) {
-        throw Error(ErrorKind::UnsupportedError, "this model has no output head, so it gives no logits");
-    }
-    const float* data = llama_get_logits_ith(handle.context, find_output(handle, row, "logits"));
-    if (data == nullptr) {
-        throw Error(ErrorKind::UnsupportedError, "this context has no logits");
-    }
-    return data;
-}
-
-// Counts one view for as long as it lives and keeps the context until then.
-OutputView make_view(const std::shared_ptr<ContextHandle>& handle, const float* data, size_t size) {
-    handle->n_views.fetch_add(1);
-    const std::shared_ptr<const void> owner(data, [handle](const void*) { handle->n_views.fetch_sub(1); });
-    return {data, size, owner};
-}
-
-} // namespace
-
-OutputView Context::logits(int64_t row) {
-    const std::shared_ptr<ContextHandle> held = handle();
-    const ExclusiveUse::Guard guard(held->use, "Context");
-    return make_view(held, find_logits(*held, row), n_vocab(*held));
-}
-
-void Context::read_logits(int64_t row, const std::function<void(const float* logits, size_t n)>& read) {
-    const std::shared_ptr<ContextHandle> held = handle();
-    const ExclusiveUse::Guard guard(held->use, "Context");
-    read(find_logits(*held, row), n_vocab(*held));
-}
-
-OutputView Context::embeddings(int64_t row) {
-    const std::shared_ptr<ContextHandle> held = handle();
-    const ExclusiveUse::Guard guard(held->use, "Context");
-    if (!held->is_embedding) {
-        throw Error(ErrorKind::UnsupportedError,
-                    "this context computes no embeddings; make it with embeddings=True");
-    }
-    if (llama_pooling_type(held->context) != LLAMA_POOLING_TYPE_NONE) {
-        throw Error(ErrorKind::UnsupportedError, "this context pools embeddings (" +
-                                                     pooling_name(llama_pooling_type(held->context)) +
-                                                     "); use sequence_embedding(), or pooling='none'");
-    }
-    const float* data = llama_get_embeddings_ith(held->context, find_output(*held, row, "embedding"));
-    if (data == nullptr) {
-        throw Error(ErrorKind::UnsupportedError, "this model gives no embedding for a token");
-    }
-    return make_view(held, data, static_cast<size_t>(llama_model_n_embd_out(held->model->model)));
-}
-
-std::vector<float> Context::sequence_embedding(SequenceId sequence) {
-    const std::shared_ptr<ContextHandle> held = handle();
-    const ExclusiveUse::Guard guard(held->use, "Context");
-    const enum llama_pooling_type pooling = llama_pooling_type(held->context);
-    if (!held->is_embedding || pooling == LLAMA_POOLING_TYPE_NONE) {
-        throw Error(
-            ErrorKind::UnsupportedError,
-            "this context pools nothing; make it with embeddings=True and pooling='mean', 'cls' or 'last'");
-    }
-    const float* data = llama_get_embeddings_seq(held->context, sequence);
-    if (data == nullptr) {
-        throw Error(ErrorKind::InvalidRequestError,
-                    "sequence " + std::to_string(sequence) + " had no rows in the last call")
-            .with("sequence", sequence);
-    }
-    const auto size = pooling == LLAMA_POOLING_TYPE_RANK
-                          ? llama_model_n_cls_out(held->model->model)
-                          : static_cast<uint32_t>(llama_model_n_embd_out(held->model->model));
-    return {data, data + size};
 }
 
 void Context::set_threads(int64_t n_threads, int64_t n_threads_batch) {

@@ -67,13 +67,14 @@ struct ContextHandle {
     ExclusiveUse use;
 
     int n_sequence_ids = 0;             // ids that its memory takes; 0 without memory
+    bool has_state = false;             // recurrent layers: a state of the whole sequence
     bool copies_parts = false;          // its memory can share a part of a sequence
     bool is_embedding;                  // every row gives output
     bool can_move_keys;                 // positions of cached keys can be changed
     bool is_split;                      // one stream of cells per sequence
     std::optional<int64_t> n_positions; // positions that the model can compute; none: any
     int n_outputs_max = 0;              // rows per call
-    bool is_encoded = false;            // an encoder-decoder has its encoder output
+    std::vector<SequenceId> encoded;    // sequences that the encoder's last output is for, ascending
     std::atomic<bool> is_broken{false}; // an exception left llama.cpp's state unknown
     std::vector<int32_t> output_rows;   // rows of the last call that gave output, ascending
     int n_rows_last = 0;                // rows of the last call

@@ -66,7 +66,13 @@ bool Memory::remove(SequenceId sequence, PositionRange range) {
     if ((arch == LLM_ARCH_QWEN4EXP || arch == LLM_ARCH_GLM5_NEXT) && range.end) {
         return false; // their sparse attention counts on cells without gaps
     }
-    return llama_memory_seq_rm(native(*context_), sequence, range.begin, end_of(range));
+    llama_memory_t memory = native(*context_);
+    const Position last = llama_memory_seq_pos_max(memory, sequence);
+    const bool reaches_end = !range.end || *range.end > last;
+    if (context_->has_state && range.begin <= last && !(range.begin == 0 && reaches_end)) {
+        return false; // llama.cpp would say yes to a beginning, which the state goes on to hold
+    }
+    return llama_memory_seq_rm(memory, sequence, range.begin, end_of(range));
 }
 
 void Memory::copy(SequenceId from, SequenceId to, PositionRange range) {
@@ -85,7 +91,17 @@ void Memory::copy(SequenceId from, SequenceId to, PositionRange range) {
 void Memory::keep(SequenceId sequence) {
     const ExclusiveUse::Guard guard(context_->use, "Context");
     check_sequence(sequence);
-    llama_memory_seq_keep(native(*context_), sequence);
+    llama_memory_t memory = native(*context_);
+    if (!context_->is_split) {
+        llama_memory_seq_keep(memory, sequence);
+        return;
+    }
+    // llama.cpp keeps a sequence within its own stream of cells and leaves the others alone.
+    for (SequenceId other = 0; other < context_->n_sequence_ids; other++) {
+        if (other != sequence) {
+            llama_memory_seq_rm(memory, other, -1, -1);
+        }
+    }
 }
 
 void Memory::add(SequenceId sequence, PositionRange range, Position delta) {

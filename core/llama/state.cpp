@@ -5,8 +5,11 @@
 #include "core/llama/backend.h"
 
 #include <llama.h>
+// Finishing moves without a decode is in no public function.
+#include <llama-context.h>
 
 #include <cstring>
+#include <exception>
 #include <string>
 
 namespace inllama {
@@ -84,6 +87,18 @@ void check_cache_only_sequences(const ContextHandle& context) {
     }
 }
 
+// Copies between streams and moves of positions wait in llama.cpp for the next decode; a state taken before
+// it would be that of before, and one loaded would be overwritten.
+void finish_moves(ContextHandle& context) {
+    llama_synchronize(context.context);
+    try {
+        context.context->memory_update(false);
+    } catch (const std::exception& error) {
+        context.is_broken = true;
+        throw Error(ErrorKind::DecodeError, std::string("moving the memory failed: ") + error.what());
+    }
+}
+
 } // namespace
 
 std::vector<uint8_t> save_state(ContextHandle& context, std::optional<SequenceId> sequence) {
@@ -92,7 +107,7 @@ std::vector<uint8_t> save_state(ContextHandle& context, std::optional<SequenceId
     if (!sequence) {
         check_cache_only_sequences(context);
     }
-    llama_synchronize(context.context);
+    finish_moves(context);
     ErrorCapture errors;
     const size_t size = sequence ? llama_state_seq_get_size(context.context, *sequence)
                                  : llama_state_get_size(context.context);
@@ -144,7 +159,7 @@ void load_state(ContextHandle& context, std::optional<SequenceId> sequence, std:
             "the state was saved by a context with other options (n_ctx, n_seq_max, kv_unified, embeddings)");
     }
     const auto* data = reinterpret_cast<const uint8_t*>(content.data());
-    llama_synchronize(context.context);
+    finish_moves(context);
     ErrorCapture errors;
     const size_t read = sequence ? llama_state_seq_set_data(context.context, data, content.size(), *sequence)
                                  : llama_state_set_data(context.context, data, content.size());

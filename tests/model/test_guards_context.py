@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,8 @@ def test_rank_pooling_needs_a_classifier(llama: Model, bert: Model, rank: Model)
     tiny.assert_decodes(Context(llama, **tiny.SMALL))
     context = Context(rank, **tiny.SMALL, embeddings=True)
     context.decode(Batch([101, 104, 102]))
-    assert context.sequence_embedding().shape == (2,)
-    assert rank.classifier_labels == ["no", "yes"]
+    assert context.sequence_embedding().shape == (len(tiny.LABELS),)
+    assert rank.classifier_labels == list(tiny.LABELS)
 
 
 QUANTIZED = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
@@ -318,3 +319,11 @@ def test_full_memory_changes_nothing(name: str, request: pytest.FixtureRequest) 
         context.logits()
     context.memory.remove(0)
     tiny.assert_decodes(context, sequence=sequence)
+
+
+def test_a_window_that_no_layer_has_is_refused(tmp_path: Path, gemma: Model) -> None:
+    with Model(tiny.gemma3(tmp_path / "no_window.gguf", pattern=1)) as model:
+        with pytest.raises(UnsupportedError, match="window"):
+            Context(model, **tiny.SMALL)
+        assert model.n_swa > 0
+    tiny.assert_decodes(Context(gemma, **tiny.SMALL))

@@ -224,10 +224,10 @@ def test_cut_files_are_refused(llama: Model, llama_path: Path, lora_path: Path, 
 def test_flat_adapter_of_an_expert_weight_is_refused(moe: Model, tmp_path: Path) -> None:
     half = HALF[:, : tiny.N_EMBD]
     target = "blk.0.ffn_up_exps.weight"
-    flat = tiny.lora(tmp_path / "flat.gguf", target=target, a=half, b=np.ones((tiny.N_FF, 4), np.float32))
+    flat = tiny.lora(tmp_path / "flat.gguf", target=target, a=half, b=np.ones((tiny.N_FF_EXPERT, 4), np.float32))
     with pytest.raises(ModelLoadError):
         Adapter(moe, flat)
-    whole = {"a": np.stack([half] * 4), "b": np.ones((4, tiny.N_FF, 4), np.float32)}
+    whole = {"a": np.stack([half] * 4), "b": np.ones((4, tiny.N_FF_EXPERT, 4), np.float32)}
     context = Context(moe, **tiny.SMALL)
     context.set_adapters({Adapter(moe, tiny.lora(tmp_path / "whole.gguf", target=target, **whole)): 1.0})
     tiny.assert_decodes(context)

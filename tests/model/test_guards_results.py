@@ -52,7 +52,7 @@ def test_embeddings_of_the_wrong_kind_are_refused(
         rows.sequence_embedding()
     assert rows.embeddings(0).shape == (llama.n_embd_out,)
 
-    for model, width in ((bert_mean, tiny.N_EMBD), (rank, 2)):
+    for model, width in ((bert_mean, tiny.N_EMBD), (rank, len(tiny.LABELS))):
         pooled = Context(model, **tiny.SMALL, n_seq_max=2, embeddings=True)
         pooled.decode(Batch([101, 105, 102]))
         with pytest.raises(UnsupportedError, match="sequence_embedding"):

@@ -65,10 +65,10 @@ GRAMMARS = ('root ::= "a"+', "root ::= [a-z]*", 'root ::= "ab" | root', "", 'roo
 class RandomCalls:
     """Objects of every kind, and calls on them with arguments that are sometimes good."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, paths: Sequence[Path], lora_path: Path) -> None:
         self.random = random.Random(seed)
-        self.paths = [folder / f"{name}_path.gguf" for name in MODELS]
-        self.lora_path = folder / "lora_path.gguf"
+        self.paths = paths
+        self.lora_path = lora_path
         self.n_calls = 0
         self.outcomes: Counter[str] = Counter()
         self.objects: dict[str, list[Any]] = {
@@ -468,24 +468,21 @@ class RandomCalls:
             self.make("adapter", Adapter, self.some("model"), path)
 
 
-def run_child(seed: int, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_child(seed: int, paths: Sequence[Path]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, __file__, str(seed), str(folder)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, __file__, str(seed), *map(str, paths)], capture_output=True, text=True, timeout=60, check=False
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("half", [0, 1])
-def test_random_calls_raise_only_errors_of_python(
-    request: pytest.FixtureRequest, model_folder: Path, half: int
-) -> None:
-    for name in (*MODELS, "lora"):
-        request.getfixturevalue(f"{name}_path")
+def test_random_calls_raise_only_errors_of_python(request: pytest.FixtureRequest, half: int) -> None:
+    paths = [request.getfixturevalue(f"{name}_path") for name in (*MODELS, "lora")]
     seeds = range(half, N_SEEDS, 2)
     outcomes: Counter[str] = Counter()
     n_calls = 0
     with ThreadPoolExecutor(2) as pool:
-        for seed, child in zip(seeds, pool.map(lambda seed: run_child(seed, model_folder), seeds), strict=True):
+        for seed, child in zip(seeds, pool.map(lambda seed: run_child(seed, paths), seeds), strict=True):
             last = "\n".join(child.stdout.splitlines()[-5:])
             assert child.returncode == 0, f"seed {seed}: {child.returncode}\n{last}\n{child.stderr}"
             assert child.stderr == "", f"seed {seed}\n{last}\n{child.stderr}"
@@ -500,7 +497,8 @@ def test_random_calls_raise_only_errors_of_python(
 
 
 if __name__ == "__main__":
-    calls = RandomCalls(int(sys.argv[1]), Path(sys.argv[2]))
+    *model_paths, adapter_path = map(Path, sys.argv[2:])
+    calls = RandomCalls(int(sys.argv[1]), model_paths, adapter_path)
     calls.run(N_CALLS)
     calls.end()
     print(json.dumps({"n_calls": calls.n_calls, "outcomes": calls.outcomes}))
