@@ -31,7 +31,7 @@ class Ours:
     """One ``LLM``, kept for all rounds."""
 
     def __init__(self) -> None:
-        self._llm = LLM(model_path(), n_threads=N_THREADS, prefill_chunk=N_UBATCH, flash_attention="on")
+        self._llm = LLM(model_path(), n_threads=N_THREADS, step_tokens=N_UBATCH, flash_attention="on")
         random = np.random.default_rng(1)
         self._prompt: list[int] = random.integers(0, 150_000, N_PROMPT).tolist()
 

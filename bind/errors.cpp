@@ -1,4 +1,6 @@
 // C++ errors become the Python exceptions of inllama.errors, with their values as attributes.
+#include "bind/errors.h"
+
 #include "bind/arrays.h"
 #include "bind/exit.h"
 #include "bind/module.h"
@@ -25,22 +27,28 @@ nb::object to_python(const FieldValue& value) {
     return std::visit([](const auto& held) -> nb::object { return nb::cast(held); }, value);
 }
 
-void raise(const Error& error) {
+} // namespace
+
+nb::object to_exception(const Error& error) {
     const NativeCall inside(NativeCall::Entry::always); // it runs Python code below C++ frames
     const char* name = error_kinds()[static_cast<size_t>(error.kind())].name;
+    const nb::object text = text_of(error.message());
     const nb::dict classes = error_classes == nullptr ? nb::dict() : nb::borrow<nb::dict>(error_classes);
     if (!classes.contains(name)) {
-        PyErr_Format(PyExc_RuntimeError, "%s: %s", name, error.what());
-        return;
+        return nb::borrow(PyExc_RuntimeError)(text);
     }
     nb::dict fields;
     for (const auto& [key, value] : error.fields()) {
         fields[key.c_str()] = to_python(value);
     }
-    const nb::object type = classes[name];
-    const nb::object text = text_of(error.message());
-    const nb::object raised = type(text, **fields);
-    PyErr_SetObject(type.ptr(), raised.ptr());
+    return classes[name](text, **fields);
+}
+
+namespace {
+
+void raise(const Error& error) {
+    const nb::object raised = to_exception(error);
+    PyErr_SetObject(raised.type().ptr(), raised.ptr());
 }
 
 } // namespace

@@ -18,4 +18,6 @@ NB_MODULE(_core, m) {
     inllama::bind_samplers(m);
     inllama::bind_sampling_params(m);
     inllama::bind_stop_matcher(m);
+    inllama::bind_event_queue(m);
+    inllama::bind_engine(m);
 }

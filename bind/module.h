@@ -22,5 +22,7 @@ void bind_memory(nb::module_& m);
 void bind_samplers(nb::module_& m);
 void bind_sampling_params(nb::module_& m);
 void bind_stop_matcher(nb::module_& m);
+void bind_event_queue(nb::module_& m);
+void bind_engine(nb::module_& m);
 
 } // namespace inllama

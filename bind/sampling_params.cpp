@@ -1,4 +1,4 @@
-#include "core/sampling_params.h"
+#include "bind/sampling_params.h"
 
 #include "bind/call.h"
 #include "bind/model.h"
@@ -29,14 +29,6 @@ template<class T> void read(const nb::dict& fields, const char* name, T& value) 
     }
 }
 
-SamplingParams from_dict(const nb::dict& fields) {
-    SamplingParams params;
-#define INLLAMA_READ(type, name, value) read(fields, #name, params.name);
-    INLLAMA_SAMPLING_FIELDS(INLLAMA_READ)
-#undef INLLAMA_READ
-    return params;
-}
-
 nb::dict defaults() {
     const SamplingParams params;
     nb::dict fields;
@@ -48,6 +40,14 @@ nb::dict defaults() {
 
 } // namespace
 
+SamplingParams sampling_params_of(const nb::dict& fields) {
+    SamplingParams params;
+#define INLLAMA_READ(type, name, value) read(fields, #name, params.name);
+    INLLAMA_SAMPLING_FIELDS(INLLAMA_READ)
+#undef INLLAMA_READ
+    return params;
+}
+
 void bind_sampling_params(nb::module_& m) {
     m.def("sampling_defaults", &defaults, nb::sig("def sampling_defaults() -> dict[str, object]"),
           "Return every sampling option of the native side with its default.");
@@ -55,7 +55,7 @@ void bind_sampling_params(nb::module_& m) {
     m.def(
         "make_sampler",
         [](const PyModel& model, nb::dict fields, int64_t seed) {
-            const SamplingParams params = from_dict(fields);
+            const SamplingParams params = sampling_params_of(fields);
             const uint32_t checked = checked_seed(seed);
             const auto tokenizer = model.tokenizer();
             return call_native([&] {

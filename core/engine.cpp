@@ -8,6 +8,9 @@ namespace inllama {
 
 namespace {
 
+// Of all engines, so that a number names one request of the process.
+std::atomic<uint64_t> next_id{1};
+
 Error closed_error() {
     return Error(ErrorKind::EngineClosedError, "the engine is closed; make a new one");
 }
@@ -51,9 +54,9 @@ void Engine::fit(const Request& request) const {
         traits_.has_encoder ? traits_.n_rows_max : std::min(traits_.n_positions, traits_.n_cells) - 1;
     if (n_prompt > limit) {
         throw Error(ErrorKind::ContextFullError,
-                    "the prompt has " + std::to_string(n_prompt) + " tokens, but the context has room for " +
-                        std::to_string(limit) +
-                        " and one more for the output; give a larger n_ctx or a shorter prompt")
+                    "the prompt has " + std::to_string(n_prompt) + " tokens but n_ctx is " +
+                        std::to_string(limit + 1) +
+                        ", one of them for the output; shorten it or use a larger n_ctx")
             .with("n_prompt", n_prompt)
             .with("n_ctx", limit + 1);
     }
@@ -81,7 +84,7 @@ Ticket Engine::submit(Request request) {
                 .with("n_requests", n_requests_)
                 .with("limit", limit);
         }
-        active->id = next_id_++;
+        active->id = next_id++;
         n_requests_++;
         submitted_.push_back(active);
     }
@@ -159,6 +162,7 @@ void Engine::run() {
             stats_ = loop.stats();
             n_requests_ = loop.n_requests() + submitted_.size();
         }
+        loop.flush(); // after the counts: who has a result sees them with it
         has_room_.notify_all();
         if (!has_computed) {
             bell_->wait_until(loop.next_deadline());
@@ -173,9 +177,12 @@ void Engine::run() {
         loop.submit(request);
     }
     loop.fail_all(closed_error());
-    const std::lock_guard<std::mutex> lock(mutex_);
-    stats_ = loop.stats();
-    n_requests_ = 0;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        stats_ = loop.stats();
+        n_requests_ = 0;
+    }
+    loop.flush();
 }
 
 } // namespace inllama

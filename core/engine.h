@@ -18,7 +18,7 @@ namespace inllama {
 
 // What a submitted request is known by.
 struct Ticket {
-    uint64_t id = 0;
+    uint64_t id = 0; // no other request of the process has it
     std::shared_ptr<RequestControl> control;
 };
 
@@ -69,7 +69,6 @@ class Engine {
     Stats stats_;
     uint64_t n_rejected_full_ = 0;
     size_t n_requests_ = 0; // submitted and not ended
-    uint64_t next_id_ = 1;
     std::atomic<bool> is_closing_{false};
 
     std::mutex closing_; // one thread joins

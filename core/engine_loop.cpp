@@ -56,7 +56,6 @@ void EngineLoop::cancel(uint64_t id) {
     for (Sequence* output : outputs_of(*request)) {
         finish(*output, {}, FinishReason::cancelled);
     }
-    flush();
 }
 
 void EngineLoop::fail(ActiveRequest& request, const Error& error) {
@@ -75,7 +74,6 @@ void EngineLoop::fail_all(const Error& error) {
     while (!active_.empty()) {
         fail(*active_.begin()->second, error);
     }
-    flush();
 }
 
 std::optional<Clock::time_point> EngineLoop::next_deadline() const {
@@ -117,7 +115,6 @@ bool EngineLoop::step() {
     if (outcome == Outcome::computed) {
         stats_.step_s.add(seconds(Clock::now() - now));
     }
-    flush();
     return outcome != Outcome::idle;
 }
 

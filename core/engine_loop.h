@@ -42,6 +42,8 @@ class EngineLoop {
 
     // Computes one step. False if there was nothing to compute.
     bool step();
+    // Hands the events of all that happened since the last time over to their queues.
+    void flush();
 
     bool is_empty() const { return active_.empty(); }
     size_t n_requests() const { return active_.size(); }
@@ -68,7 +70,6 @@ class EngineLoop {
     void expire();
     void end_output(ActiveRequest& request, Event event);
     void publish(ActiveRequest& request, Event event);
-    void flush();
     std::vector<Sequence*> outputs_of(const ActiveRequest& request) const;
 
     Decoder& decoder_;

@@ -76,7 +76,8 @@ SequenceId PrefixCache::covering_id(const Node& node, int n) const {
     SequenceId found = -1;
     for (const SequenceId id : node.ids) {
         const Position oldest = is_window ? decoder_.pos_min(id) : 0;
-        const bool has_window = oldest == 0 || oldest <= n - decoder_.traits().n_window;
+        // What the next position will look at.
+        const bool has_window = oldest <= std::max(0, n - decoder_.traits().n_window + 1);
         if (has_window && (found < 0 || is_run(found))) {
             found = id;
         }
@@ -160,6 +161,10 @@ PrefixCache::Opened PrefixCache::open(const std::string& name_space, const std::
     Node* node = &root(name_space);
     const Source from = is_enabled_ ? source(*node, tokens, limit) : Source{};
     const SequenceId id = free_run_ids_.back();
+    if (n_used_ == 0) {
+        // The same cells for whoever comes first: results do not depend on what was there before.
+        decoder_.clear();
+    }
     if (from.id >= 0) {
         decoder_.copy(from.id, id, from.n);
         const bool is_inside = from.place.n_inside < static_cast<int>(from.place.node->tokens.size());

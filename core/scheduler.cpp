@@ -81,15 +81,23 @@ std::vector<Sequence*> Scheduler::admit(Clock::time_point now) {
         return sequence->request().priority + static_cast<int64_t>(waited / params_.aging);
     };
     std::vector<std::list<std::unique_ptr<Sequence>>::iterator> order;
-    if (static_cast<int>(running_.size()) >= params_.max_running || !cache_.has_run_id()) {
+    for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
+        if (!is_paused(**it)) {
+            order.push_back(it);
+        }
+    }
+    if (order.empty()) {
         return started;
     }
-    for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
-        order.push_back(it);
+    if (is_full()) {
+        make_way();
+    }
+    if (is_full()) {
+        return started;
     }
     std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return rank(*a) > rank(*b); });
     for (const auto& it : order) {
-        if (static_cast<int>(running_.size()) >= params_.max_running || !cache_.has_run_id()) {
+        if (is_full()) {
             break;
         }
         Sequence& sequence = **it;
@@ -115,6 +123,19 @@ std::vector<Sequence*> Scheduler::admit(Clock::time_point now) {
         started.push_back(running_.back().get());
     }
     return started;
+}
+
+bool Scheduler::is_full() const {
+    return static_cast<int>(running_.size()) >= params_.max_running || !cache_.has_run_id();
+}
+
+void Scheduler::make_way() {
+    const auto paused = std::find_if(running_.begin(), running_.end(), [this](const auto& sequence) {
+        return sequence->phase == Phase::decode && is_paused(*sequence);
+    });
+    if (paused != running_.end()) {
+        preempt(**paused, true);
+    }
 }
 
 void Scheduler::add_part(StepPlan& plan, Sequence& sequence, int n_rows) const {

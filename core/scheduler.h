@@ -66,6 +66,9 @@ class Scheduler {
     // The running sequence that will have computed more of this one's prefix than memory has now.
     Sequence* leader_of(const Sequence& sequence, int n_match, int& n_shared) const;
     int n_reserved() const;
+    bool is_full() const;
+    // Sends one whose reader does not read back to wait, so that another can run.
+    void make_way();
     void start(Sequence& sequence);
     void add_part(StepPlan& plan, Sequence& sequence, int n_rows) const;
 

@@ -31,6 +31,7 @@ from inllama._core import (  # noqa: E402
     devices,
 )
 from inllama.build_info import BuildInfo, build_info  # noqa: E402
+from inllama.engine import Engine  # noqa: E402
 from inllama.errors import (  # noqa: E402
     ConcurrentUseError,
     ContextFullError,
@@ -50,9 +51,10 @@ from inllama.errors import (  # noqa: E402
     TemplateError,
     UnsupportedError,
 )
-from inllama.llm import LLM, TextStream  # noqa: E402
+from inllama.llm import LLM  # noqa: E402
 from inllama.outputs import Choice, Chunk, Completion, Timings, Usage  # noqa: E402
 from inllama.params import EngineOptions, ModelOptions, RequestOptions, SamplingParams  # noqa: E402
+from inllama.stream import TextStream  # noqa: E402
 
 __version__ = _build_config.VERSION
 
@@ -70,6 +72,7 @@ __all__ = [
     "DeadlineError",
     "DecodeError",
     "Device",
+    "Engine",
     "EngineClosedError",
     "EngineError",
     "EngineOptions",

@@ -796,3 +796,67 @@ class StopMatcher:
 
     def flush(self) -> str:
         """Return the text held back, at the end of the stream."""
+
+class EventQueue:
+    """Carries events from engines to one consumer."""
+
+    def __init__(self) -> None: ...
+    def take(
+        self,
+    ) -> list[
+        tuple[
+            int,
+            int,
+            str,
+            tuple[int, ...],
+            Any,
+            str | None,
+            int | None,
+            int | None,
+            Exception | None,
+            tuple[int, int, int, float, float, float, float] | None,
+        ]
+    ]:
+        """
+        Return all events there are: request, output, text, tokens, logprobs, finish, index of the stop string, stop token, error, summary.
+        """
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for events, at most so long; return whether there are some."""
+
+    def descriptor(self) -> int:
+        """Return a file descriptor that is readable while there are events."""
+
+class Engine:
+    """Computes requests on a thread of its own. Any thread."""
+
+    def __init__(self, model: Model, options: dict[str, object]) -> None: ...
+    def submit(
+        self,
+        events: EventQueue,
+        prompt: numpy.typing.NDArray[numpy.integer] | Iterable[int],
+        fields: dict[str, object],
+        seeds: Sequence[int],
+        request: dict[str, object],
+    ) -> int:
+        """
+        Take a request, whose events come through ``events``; return its number.
+        """
+
+    def wait_for_room(self, seconds: float) -> bool:
+        """Wait until the queue has room, at most so long; return whether it has."""
+
+    def cancel(self, request: int) -> None:
+        """End a request at the next step."""
+
+    def close(self) -> None:
+        """End all requests and the thread."""
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def n_ctx(self) -> int:
+        """Positions of the longest sequence."""
+
+    def stats(self) -> dict[str, int]:
+        """Return what the engine has done and is doing."""

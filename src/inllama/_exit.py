@@ -1,8 +1,29 @@
-"""Lets the interpreter end only when no thread computes."""
+"""Lets the interpreter end only when no engine runs and no thread computes."""
 
 import atexit
+import weakref
+from typing import Protocol
 
 from inllama import _core
 
-# After the hooks of users, which were registered later: they may still compute.
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_open: "weakref.WeakSet[_Closable]" = weakref.WeakSet()
+
+
+def close_at_exit(engine: _Closable) -> None:
+    """Close an engine when the interpreter ends, unless it is gone by then."""
+    _open.add(engine)
+
+
+def _close_all() -> None:
+    for engine in list(_open):
+        engine.close()
+
+
+# Hooks run from the last to the first: those of users, who may still compute; then the engines; then native calls.
 atexit.register(_core.finish_native_calls)
+atexit.register(_close_all)

@@ -36,11 +36,13 @@ class Timings:
         prefill_s: Computing the prompt.
         first_token_s: From the start of the request to its first token.
         total_s: From the start to the end.
+        queued_s: Of that, waiting for others before the prompt was computed.
     """
 
     prefill_s: float
     first_token_s: float
     total_s: float
+    queued_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,11 @@ class RequestOptions(Options):
         "Time after which the request fails with DeadlineError.", None, low=0.0, unit="seconds"
     )
     request_id: str | None = option("Name of the request in results and logs; drawn if not given.", None)
+    reproducible: bool = option(
+        "The same text for the same seed, every time on one machine: computed alone, one after the other, and without "
+        "the prefix cache. Otherwise what is computed together changes the last digits.",
+        False,
+    )
     parse_special: bool = option("Turn the spelling of control tokens in the prompt into those tokens.", False)
 
 
@@ -133,7 +138,17 @@ class EngineOptions(Options):
         unit="tokens",
         words=("auto",),
     )
-    prefill_chunk: int = option("Prompt tokens computed at once.", 512, low=1, high=1 << 16, unit="tokens")
+    max_running: int = option("Outputs that are generated at the same time.", 16, low=1, high=256)
+    max_queue: int = option("Requests that may wait besides; more wait in the caller.", 1024, low=0, high=1 << 20)
+    step_tokens: int = option("Tokens computed at once.", 512, low=1, high=1 << 16, unit="tokens")
+    prefill_chunk: int = option(
+        "Prompt tokens computed together with outputs that are being generated; more of them delay these.",
+        32,
+        low=1,
+        high=1 << 16,
+        unit="tokens",
+    )
+    prefix_cache: bool = option("Compute a prefix that requests have in common once, and keep it.", True)
     n_threads: int | None = option(
         "Threads; by default the usable cores, fewer for a small model.", None, low=1, high=512
     )

@@ -91,6 +91,7 @@ class EngineFixture {
     }
 
     void receive() {
+        loop.flush();
         for (Event& event : events->take()) {
             Received& of = received[event.request];
             of.n_events++;

@@ -200,6 +200,7 @@ TEST("a reader that does not read stops its own request alone") {
             n += event.tokens.size();
         }
         engine.loop.step();
+        engine.loop.flush();
     }
     for (const Event& event : slow_events->take()) {
         n += event.tokens.size();
@@ -269,4 +270,37 @@ TEST("a higher priority goes first, and waiting makes up for it") {
     CHECK_EQ(priorities[order[0]], 5);
     CHECK_EQ(priorities[order[1]], 3);
     CHECK_EQ(priorities[order[2]], 0);
+}
+
+TEST("readers that do not read keep nobody else from running") {
+    EngineFixture engine;
+    engine.decoder.next_token = [](const std::vector<Token>&) { return Token{'x'}; };
+    const auto unread = std::make_shared<EventQueue>();
+    for (uint32_t i = 0; i < 6; i++) {
+        Request slow = engine.request(tokens_of(5, i), 50);
+        slow.n_unread_max = 2;
+        slow.events = unread;
+        engine.submit(std::move(slow));
+    }
+    const uint64_t quick = engine.submit({'b'}, 50);
+    for (int i = 0; i < 300; i++) {
+        engine.loop.step();
+        engine.receive();
+    }
+    CHECK(engine.received[quick].finish.count(0) == 1);
+    std::map<uint64_t, size_t> n;
+    while (!engine.loop.is_empty()) {
+        for (const Event& event : unread->take()) {
+            n[event.request] += event.tokens.size();
+        }
+        engine.loop.step();
+        engine.loop.flush();
+    }
+    for (const Event& event : unread->take()) {
+        n[event.request] += event.tokens.size();
+    }
+    CHECK_EQ(n.size(), size_t{6});
+    for (const auto& [id, n_tokens] : n) {
+        CHECK_EQ(n_tokens, size_t{50});
+    }
 }

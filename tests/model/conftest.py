@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_models as tiny
 
 from inllama import Context, Model
+from inllama.model import demo_path
 
 
 @pytest.fixture(scope="session")
@@ -114,3 +116,22 @@ def context(llama: Model) -> Iterator[Context]:
     """A context of the llama with one sequence."""
     with Context(llama, **tiny.SMALL) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def exact_demo_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo model with weights in f32, in which the order of computing changes next to nothing."""
+    reader = gguf.GGUFReader(demo_path())
+    target: Path = tmp_path_factory.mktemp("exact") / "demo.gguf"
+    writer = gguf.GGUFWriter(target, "llama")
+    for field in reader.fields.values():
+        if not field.name.startswith(("GGUF.", "general.architecture")):
+            sub_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, field.contents(), field.types[0], sub_type)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, gguf.quants.dequantize(tensor.data, tensor.tensor_type))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target

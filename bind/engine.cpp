@@ -1,0 +1,176 @@
+#include "core/engine.h"
+
+#include "bind/arrays.h"
+#include "bind/call.h"
+#include "bind/model.h"
+#include "bind/module.h"
+#include "bind/sampling_params.h"
+#include "core/llama/decoder.h"
+#include "core/llama/row_sampler.h"
+#include "core/llama/sampler.h"
+#include "core/llama/sampler_chain.h"
+#include "core/llama/vocab.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace inllama {
+
+namespace {
+
+// The Python face of Engine: it ends the thread without the GIL.
+class PyEngine {
+  public:
+    PyEngine(std::shared_ptr<const Tokenizer> vocabulary, std::unique_ptr<Engine> made)
+        : tokenizer(std::move(vocabulary)), engine(std::move(made)) {}
+    ~PyEngine() {
+        const NativeCall inside(NativeCall::Entry::always);
+        const nb::gil_scoped_release release;
+        engine.reset();
+    }
+    PyEngine(const PyEngine&) = delete;
+    PyEngine& operator=(const PyEngine&) = delete;
+
+    std::shared_ptr<const Tokenizer> tokenizer;
+    std::unique_ptr<Engine> engine;
+};
+
+template<class T> T option(const nb::dict& options, const char* name) {
+    return nb::cast<T>(options[name]);
+}
+
+DecoderParams decoder_params(const nb::dict& options) {
+    DecoderParams params;
+    params.context.n_ctx = option<std::optional<int64_t>>(options, "n_ctx");
+    params.context.n_threads = option<std::optional<int64_t>>(options, "n_threads");
+    params.context.flash_attention = option<std::string>(options, "flash_attention");
+    params.context.kv_type_k = option<std::string>(options, "kv_type_k");
+    params.context.kv_type_v = option<std::string>(options, "kv_type_v");
+    params.max_running = option<int>(options, "max_running");
+    params.step_rows = option<int>(options, "step_tokens");
+    return params;
+}
+
+void construct(PyEngine* self, const PyModel& model, const nb::dict& options) {
+    const DecoderParams decoding = decoder_params(options);
+    EngineParams params;
+    params.scheduler.max_running = decoding.max_running;
+    params.scheduler.step_rows = decoding.step_rows;
+    params.scheduler.prefill_rows = option<int>(options, "prefill_chunk");
+    params.prefix_cache = option<bool>(options, "prefix_cache");
+    params.max_queue = option<int>(options, "max_queue");
+    const std::shared_ptr<ModelHandle> handle = model.handle();
+    const std::shared_ptr<const Tokenizer> tokenizer = model.tokenizer();
+    new (self) PyEngine(tokenizer, call_native([&] {
+                            auto decoder = std::make_unique<LlamaDecoder>(handle, decoding);
+                            EngineParams made = params;
+                            made.n_sampling_threads = decoder->n_threads();
+                            return std::make_unique<Engine>(std::move(decoder),
+                                                            std::make_shared<LlamaVocab>(tokenizer), made);
+                        }));
+}
+
+uint64_t submit(PyEngine& self, const std::shared_ptr<EventQueue>& events, nb::object prompt, nb::dict fields,
+                const std::vector<int64_t>& seeds, const nb::dict& request) {
+    Request made;
+    made.prompt = integers(prompt, "token");
+    for (const Token token : made.prompt) {
+        self.tokenizer->check_token(token);
+    }
+    const auto max_tokens = option<std::optional<int>>(request, "max_tokens");
+    made.max_tokens = max_tokens.value_or(std::numeric_limits<int>::max());
+    made.stops = option<std::vector<std::string>>(request, "stop");
+    made.stop_tokens = integers(request["stop_token_ids"], "stop token");
+    std::sort(made.stop_tokens.begin(), made.stop_tokens.end());
+    for (const Token token : made.stop_tokens) {
+        self.tokenizer->check_token(token);
+    }
+    if (const auto timeout = option<std::optional<double>>(request, "timeout_s")) {
+        const std::chrono::duration<double> time(std::min(*timeout, 1e9));
+        made.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(time);
+    }
+    made.events = events;
+    const SamplingParams sampling = sampling_params_of(fields);
+    std::vector<uint32_t> checked;
+    for (const int64_t seed : seeds) {
+        checked.push_back(checked_seed(seed));
+    }
+    return call_native([&] {
+        for (const uint32_t seed : checked) {
+            made.samplers.push_back(std::make_unique<LlamaRowSampler>(
+                self.tokenizer, stages_for(sampling, seed, *self.tokenizer)));
+        }
+        return self.engine->submit(std::move(made)).id;
+    });
+}
+
+nb::dict stats_of(const PyEngine& self) {
+    const Stats stats = self.engine->stats();
+    nb::dict values;
+    values["running"] = stats.n_running;
+    values["waiting"] = stats.n_waiting;
+    values["kv_cells"] = stats.n_cells;
+    values["kv_cells_used"] = stats.n_cells_used;
+    values["cached_sequences"] = stats.n_cached_sequences;
+    values["steps"] = stats.n_steps;
+    values["failed_steps"] = stats.n_failed_steps;
+    values["prompt_tokens"] = stats.n_prompt_tokens;
+    values["cached_tokens"] = stats.n_cached_tokens;
+    values["prefill_tokens"] = stats.n_prefill_rows;
+    values["completion_tokens"] = stats.n_completion_tokens;
+    values["evicted_cells"] = stats.n_evicted_cells;
+    values["preemptions"] = stats.n_preemptions;
+    values["submitted"] = stats.n_submitted;
+    values["finished"] = stats.n_finished;
+    values["cancelled"] = stats.n_cancelled;
+    values["failed"] = stats.n_failed;
+    values["rejected_queue_full"] = stats.n_rejected_full;
+    values["rejected_deadline"] = stats.n_rejected_deadline;
+    return values;
+}
+
+} // namespace
+
+void bind_engine(nb::module_& m) {
+    nb::class_<PyEngine>(m, "Engine", "Computes requests on a thread of its own. Any thread.",
+                         nb::is_weak_referenceable())
+        .def("__init__", &construct, "model"_a, "options"_a,
+             nb::sig("def __init__(self, model: Model, options: dict[str, object]) -> None"))
+        .def("submit", &submit, "events"_a, "prompt"_a, "fields"_a, "seeds"_a, "request"_a,
+             nb::sig("def submit(self, events: EventQueue, prompt: numpy.typing.NDArray[numpy.integer] | "
+                     "collections.abc.Iterable[int], fields: dict[str, object], seeds: "
+                     "collections.abc.Sequence[int], request: dict[str, object]) -> int"),
+             "Take a request, whose events come through ``events``; return its number.")
+        .def(
+            "wait_for_room",
+            [](PyEngine& self, double seconds) {
+                const auto time =
+                    std::chrono::milliseconds(static_cast<int64_t>(std::min(seconds, 60.0) * 1000));
+                return call_native([&] { return self.engine->wait_for_room(time); });
+            },
+            "seconds"_a, "Wait until the queue has room, at most so long; return whether it has.")
+        .def(
+            "cancel", [](PyEngine& self, uint64_t request) { self.engine->cancel(request); }, "request"_a,
+            "End a request at the next step.")
+        .def(
+            "close",
+            [](PyEngine& self) {
+                const NativeCall inside(NativeCall::Entry::always);
+                const nb::gil_scoped_release release;
+                self.engine->close();
+            },
+            "End all requests and the thread.")
+        .def_prop_ro("closed", [](const PyEngine& self) { return self.engine->is_closed(); })
+        .def_prop_ro(
+            "n_ctx", [](const PyEngine& self) { return self.engine->traits().n_positions; },
+            "Positions of the longest sequence.")
+        .def("stats", &stats_of, nb::sig("def stats(self) -> dict[str, int]"),
+             "Return what the engine has done and is doing.");
+}
+
+} // namespace inllama
