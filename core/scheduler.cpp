@@ -111,10 +111,9 @@ std::vector<Sequence*> Scheduler::admit(Clock::time_point now) {
             }
             continue;
         }
-        const int n_more =
-            std::min(sequence.request().max_tokens - sequence.n_generated(), params_.reserve_tokens);
-        const int n_needed = sequence.n_tokens() - match.n + n_more + n_reserved();
-        if (!running_.empty() && n_needed > cache_.n_free() + cache_.n_evictable() - match.n_unused) {
+        while (!fits(sequence, match) && make_way()) {
+        }
+        if (!fits(sequence, match)) {
             break; // nobody overtakes it
         }
         start(sequence);
@@ -129,13 +128,26 @@ bool Scheduler::is_full() const {
     return static_cast<int>(running_.size()) >= params_.max_running || !cache_.has_run_id();
 }
 
-void Scheduler::make_way() {
-    const auto paused = std::find_if(running_.begin(), running_.end(), [this](const auto& sequence) {
+bool Scheduler::fits(const Sequence& sequence, const PrefixCache::Match& match) const {
+    const int n_growth = sequence.request().max_tokens - sequence.n_generated();
+    const int n_needed =
+        sequence.n_tokens() - match.n + std::min(n_growth, params_.reserve_tokens) + n_reserved();
+    return running_.empty() || n_needed <= cache_.n_free() + cache_.n_evictable() - match.n_unused;
+}
+
+Sequence* Scheduler::paused() const {
+    const auto found = std::find_if(running_.begin(), running_.end(), [this](const auto& sequence) {
         return sequence->phase == Phase::decode && is_paused(*sequence);
     });
-    if (paused != running_.end()) {
-        preempt(**paused, true);
+    return found == running_.end() ? nullptr : found->get();
+}
+
+bool Scheduler::make_way() {
+    Sequence* idle = paused();
+    if (idle != nullptr) {
+        preempt(*idle, true);
     }
+    return idle != nullptr;
 }
 
 void Scheduler::add_part(StepPlan& plan, Sequence& sequence, int n_rows) const {
@@ -209,6 +221,9 @@ void Scheduler::preempt(Sequence& sequence, bool keep) {
 }
 
 Sequence* Scheduler::youngest() const {
+    if (Sequence* idle = paused(); idle != nullptr) {
+        return idle;
+    }
     Sequence* last = nullptr;
     for (const auto& sequence : running_) {
         const bool gives_way =

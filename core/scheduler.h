@@ -53,7 +53,8 @@ class Scheduler {
     std::unique_ptr<Sequence> remove(Sequence& sequence, bool keep);
     // Sends a running sequence back to wait, to be computed again.
     void preempt(Sequence& sequence, bool keep);
-    // The running sequence that gives way first; null if there is none.
+    // The running sequence that gives way first: one that nobody reads, then the least important and
+    // youngest. Null if there is none.
     Sequence* youngest() const;
 
     const std::vector<std::unique_ptr<Sequence>>& running() const { return running_; }
@@ -67,8 +68,11 @@ class Scheduler {
     Sequence* leader_of(const Sequence& sequence, int n_match, int& n_shared) const;
     int n_reserved() const;
     bool is_full() const;
-    // Sends one whose reader does not read back to wait, so that another can run.
-    void make_way();
+    // Whether memory has room for it beside those that run.
+    bool fits(const Sequence& sequence, const PrefixCache::Match& match) const;
+    Sequence* paused() const;
+    // Sends one whose reader does not read back to wait, so that another can run. False if there is none.
+    bool make_way();
     void start(Sequence& sequence);
     void add_part(StepPlan& plan, Sequence& sequence, int n_rows) const;
 

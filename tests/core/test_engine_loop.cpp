@@ -304,3 +304,34 @@ TEST("readers that do not read keep nobody else from running") {
         CHECK_EQ(n_tokens, size_t{50});
     }
 }
+
+TEST("a reader that does not read gives its memory to others") {
+    DecoderTraits traits = small_traits();
+    traits.n_cells = 100;
+    traits.n_positions = 100;
+    EngineFixture engine(traits);
+    engine.decoder.next_token = [](const std::vector<Token>&) { return Token{'x'}; };
+    Request slow = engine.request(tokens_of(5, 1), 90);
+    slow.n_unread_max = 50;
+    slow.events = std::make_shared<EventQueue>();
+    const auto unread = slow.events;
+    engine.submit(std::move(slow));
+    const uint64_t quick = engine.submit(tokens_of(5, 1), 80);
+    for (int i = 0; i < 300; i++) {
+        engine.loop.step();
+        engine.receive();
+    }
+    CHECK(engine.received[quick].finish.count(0) == 1);
+    size_t n = 0;
+    while (!engine.loop.is_empty()) {
+        for (const Event& event : unread->take()) {
+            n += event.tokens.size();
+        }
+        engine.loop.step();
+        engine.loop.flush();
+    }
+    for (const Event& event : unread->take()) {
+        n += event.tokens.size();
+    }
+    CHECK_EQ(n, size_t{90});
+}
