@@ -31,7 +31,10 @@ class Ours:
     """One ``LLM``, kept for all rounds."""
 
     def __init__(self) -> None:
-        self._llm = LLM(model_path(), n_threads=N_THREADS, step_tokens=N_UBATCH, flash_attention="on")
+        # Each prompt is computed, as in llama-bench.
+        self._llm = LLM(
+            model_path(), n_threads=N_THREADS, step_tokens=N_UBATCH, flash_attention="on", prefix_cache=False
+        )
         random = np.random.default_rng(1)
         self._prompt: list[int] = random.integers(0, 150_000, N_PROMPT).tolist()
 
