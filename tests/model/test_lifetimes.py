@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -354,6 +354,15 @@ def test_exception_of_progress_comes_through(llama_path: Path, kind: type[BaseEx
     tiny.assert_decodes(Context(Model(llama_path), **tiny.SMALL))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_signal_stops_a_load(llama_path: Path) -> None:
     def progress(_: float) -> None:
         if not sent:
@@ -366,6 +375,7 @@ def test_interrupt_signal_stops_a_load(llama_path: Path) -> None:
     tiny.assert_decodes(Context(Model(llama_path), **tiny.SMALL))
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_while_the_log_is_published_is_not_lost(llama_path: Path) -> None:
     class Interrupting(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
