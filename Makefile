@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 CASE ?= single
 BENCH_MODEL := bench/models/random-0.5b-q4_0.gguf
-SOURCES := $(shell git ls-files 'core/*.h' 'core/*.cpp' 'bind/*.h' 'bind/*.cpp' 'tests/core/*.h' 'tests/core/*.cpp' 2>/dev/null)
+SOURCES := $(shell git ls-files -co --exclude-standard 'core/*.h' 'core/*.cpp' 'bind/*.h' 'bind/*.cpp' 'tests/core/*.h' 'tests/core/*.cpp' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all dev install core asan tsan lint fix stubs bench bench-tools wheel clean
+.PHONY: help demo test test-all dev install core asan tsan lint fix stubs bench bench-tools demo-model-eval wheel clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -75,6 +75,9 @@ $(BENCH_MODEL): tools/make_bench_model.py | bench-tools
 
 bench: install bench-tools $(BENCH_MODEL) ## measure: make bench CASE=single
 	$(BIN)/python -m bench.$(CASE) $(ARGS)
+
+demo-model-eval: install ## measure the demo model on held-out prompts
+	$(BIN)/python tools/demo_model/evaluate.py $(ARGS)
 
 wheel: $(VENV)/.tools ## sdist and, from it, a wheel, in dist/
 	$(BIN)/python -m build --outdir dist .

@@ -65,6 +65,7 @@ void bind_event_queue(nb::module_& m) {
         .def(
             "take",
             [](EventQueue& self) {
+                const NativeCall inside; // a daemon thread that comes here while Python ends goes no further
                 nb::list events;
                 for (const Event& event : self.take()) {
                     events.append(to_tuple(event));

@@ -24,6 +24,7 @@ def _close_all() -> None:
         engine.close()
 
 
-# Hooks run from the last to the first: those of users, who may still compute; then the engines; then native calls.
-atexit.register(_core.finish_native_calls)
+# Hooks run from the last to the first: those of users, who may still compute; then native calls are refused, so that no
+# daemon thread wakes up to an error, whose traceback it could not write any more; then the engines are closed.
 atexit.register(_close_all)
+atexit.register(_core.finish_native_calls)

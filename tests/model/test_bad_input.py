@@ -296,7 +296,7 @@ def batch_calls() -> Iterator[tuple[str, BadCall]]:
 
     yield "decode_empty", BadCall(lambda b: b.context.decode(Batch()), invalid, (), "empty")
     yield "decode_cleared", BadCall(lambda b: b.context.decode(cleared_batch()), invalid, (), "empty")
-    for token in (-1, -(2**31), 1024, 2**31 - 1):
+    for token in (-1, -(2**31), 2048, 2**31 - 1):
         yield f"decode_token_{token}", BadCall(decode([token]), invalid, ("token", "row", "n_vocab"), str(token))
         yield (
             f"decode_row_of_array_{token}",
@@ -457,7 +457,7 @@ def sampling_calls() -> Iterator[tuple[str, BadCall]]:
     yield "sampler_seed_2_40", BadCall(lambda b: b.sample(samplers.dist(HUGE)), invalid)
     yield "sampler_last_n_2_40", BadCall(lambda b: b.sample(samplers.penalties(HUGE), select), invalid)
     yield "sampler_min_keep", BadCall(lambda b: b.sample(samplers.top_p(0.5, -1), select), invalid)
-    for token in (-1, 1024, 2**31 - 1):
+    for token in (-1, 2048, 2**31 - 1):
         bias = BadCall(lambda b, t=token: b.sample(samplers.logit_bias({t: 1.0}), select), invalid, ("token",))
         yield f"sampler_bias_token_{token}", bias
         yield f"accept_{token}", BadCall(lambda b, t=token: b.sampler.accept(t), invalid, ("token",))
@@ -471,14 +471,14 @@ def sampling_calls() -> Iterator[tuple[str, BadCall]]:
     yield "sampler_stage_number", BadCall(lambda b: Sampler(b.model, [1]), TypeError)  # type: ignore[list-item]
     yield "sample_row", BadCall(lambda b: b.sampler.sample(b.context, 99), invalid)
     yield "sample_before_decode", BadCall(lambda b: b.sampler.sample(Context(b.model, n_ctx=256)), invalid)
-    numbers = np.zeros(1024, np.float32)
+    numbers = np.zeros(2048, np.float32)
     yield "sample_logits_short", BadCall(lambda b: b.sampler.sample_logits(numbers[:9]), invalid)
     yield "sample_logits_empty", BadCall(lambda b: b.sampler.sample_logits(numbers[:0]), invalid)
-    nans = np.full(1024, NAN, np.float32)
+    nans = np.full(2048, NAN, np.float32)
     yield "sample_logits_nan", BadCall(lambda b: b.sampler.sample_logits(nans), (DecodeError, InvalidRequestError))
     double = numbers.astype(np.complex64)
     yield "sample_logits_complex", BadCall(lambda b: b.sampler.sample_logits(double), wrong)  # type: ignore[arg-type]
-    yield "sample_logits_2d", BadCall(lambda b: b.sampler.sample_logits(numbers.reshape(2, 512)), wrong)
+    yield "sample_logits_2d", BadCall(lambda b: b.sampler.sample_logits(numbers.reshape(2, 1024)), wrong)
     yield "sampler_dry_breaker", BadCall(lambda b: b.sample(samplers.dry(sequence_breakers=[SURROGATE]), select), wrong)
 
 
@@ -559,7 +559,7 @@ def tokenizer_calls() -> Iterator[tuple[str, BadCall]]:
         yield f"encode_{value!r}", BadCall(lambda b, v=value: b.model.tokenizer.encode(v), TypeError)
     yield "encode_batch_none", BadCall(lambda b: b.model.tokenizer.encode_batch(None), TypeError)  # type: ignore[arg-type]
     yield "encode_batch_number", BadCall(lambda b: b.model.tokenizer.encode_batch(["a", 1]), TypeError)  # type: ignore[list-item]
-    for token in (-1, 1024, 2**31 - 1, -(2**31)):
+    for token in (-1, 2048, 2**31 - 1, -(2**31)):
         calls: dict[str, Callable[[inllama.Tokenizer, int], object]] = {
             "decode": lambda t, i: t.decode([i]),
             "decode_bytes": lambda t, i: t.decode_bytes([1, i]),
@@ -618,7 +618,7 @@ def request_calls() -> Iterator[tuple[str, BadCall]]:
     for prompt in ([1, "a"], [1, 1.5], [1, True], [True], [1, None]):
         yield f"prompt_{prompt!r}", BadCall(ask(prompt), wrong)
     yield "stream_of_a_list", BadCall(lambda b: b.llm.stream(["a", "b"]), wrong)  # type: ignore[list-item]
-    for token in (-1, 1024, 2**31, HUGE, BEYOND):
+    for token in (-1, 2048, 2**31, HUGE, BEYOND):
         yield f"prompt_token_{token}", BadCall(ask([1, token]), invalid, ("token",), str(token))
         yield f"prompt_array_{token}", BadCall(ask(np.array([1, token], object)), invalid, ("token",), str(token))
         yield f"stop_token_{token}", BadCall(ask(stop_token_ids=[token]), wrong)
@@ -631,14 +631,14 @@ def request_calls() -> Iterator[tuple[str, BadCall]]:
     yield "bias_nan", BadCall(ask(logit_bias={1: NAN}), invalid)
     yield "bias_infinite", BadCall(ask(logit_bias={1: math.inf}, max_tokens=1), invalid)
     yield "bias_text", BadCall(ask(logit_bias={"1": 1.0}), TypeError)
-    yield "bias_bans_all", BadCall(ask(logit_bias=dict.fromkeys(range(1024), -math.inf), max_tokens=1), InllamaError)
+    yield "bias_bans_all", BadCall(ask(logit_bias=dict.fromkeys(range(2048), -math.inf), max_tokens=1), InllamaError)
     fields = ("n_prompt", "n_ctx")
-    yield "prompt_too_long", BadCall(ask("long " * 2000), ContextFullError, fields)
+    yield "prompt_too_long", BadCall(ask("long " * 3000), ContextFullError, fields)
     yield "prompt_tokens_too_long", BadCall(ask([1] * 100_000), ContextFullError, fields)
-    yield "prompt_fills_context", BadCall(ask([1] * 512), ContextFullError, fields, "512")
+    yield "prompt_fills_context", BadCall(ask([1] * 2048), ContextFullError, fields, "2048")
     yield (
         "list_with_long_prompt",
-        BadCall(ask(["x", "long " * 2000], max_tokens=1), ContextFullError, (*fields, "index")),
+        BadCall(ask(["x", "long " * 3000], max_tokens=1), ContextFullError, (*fields, "index")),
     )
     yield "request_id_number", BadCall(ask(request_id=7), TypeError)
     yield "sampling_params_nan", BadCall(lambda b: SamplingParams(temperature=NAN), invalid, ("option", "value"))
@@ -761,10 +761,10 @@ except ModelLoadError as error:
 
 def test_too_long_prompt_names_the_numbers(bench: Bench) -> None:
     with pytest.raises(ContextFullError) as caught:
-        bench.llm.generate([1] * 700)
-    assert (caught.value.n_prompt, caught.value.n_ctx) == (700, 512)
-    assert "700" in str(caught.value)
-    assert "512" in str(caught.value)
+        bench.llm.generate([1] * 2700)
+    assert (caught.value.n_prompt, caught.value.n_ctx) == (2700, 2048)
+    assert "2700" in str(caught.value)
+    assert "2048" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", GRAMMARS)

@@ -1,141 +1,188 @@
-"""Generates the synthetic story corpus from templates; the same seed always gives the same stories."""
+"""Draws the documents of the corpus; each depends on the seed and its number alone."""
 
 from __future__ import annotations
 
 import argparse
 import random
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from plots_more import PLOTS
-from words import (
-    ANIMAL_HOMES,
-    ANIMAL_TRAITS,
-    BOYS,
-    CHILD_HOMES,
-    CHILD_TRAITS,
-    COLORS,
-    FAMILY,
-    FEMALE_ANIMALS,
-    FOODS,
-    GIRLS,
-    IN_PLACE,
-    KINDS,
-    MALE_ANIMALS,
-    OPENINGS_ONCE,
-    OPENINGS_OTHER,
-    PLACES,
-    SAGES,
-    SKIES,
-    SPOTS,
-    TOYS,
-    Character,
+import fact_talk
+import facts
+import small_talk
+import tool_talk
+from dialogue import END_OF_TEXT, Dialogue, Turn, training_parts
+from small_talk import Exchange, Memory
+from stories import draw_story
+
+STORY_SHARE = 0.4
+PRACTICE_SHARE = 0.3  # of the first dialogues: without these, copying is learned late
+PRACTICE_UNTIL = 3_200_000
+LONG_SHARE = 0.06
+TOOLS_SHARE = 0.5
+THINKING_SHARE = 0.5
+KEEP_SHARE = 0.6
+HELD_OUT_OF = 16
+
+SYSTEMS = (
+    "You are a helpful assistant.",
+    "You are a friendly assistant.",
+    "You are a small and friendly language model.",
+    "Answer in one short sentence.",
+    "Be kind and brief.",
+    "You help people with their questions.",
+    "You are talking to a child.",
+    "Answer politely.",
+)
+NAMED_SYSTEMS = ("You are {name}, a helpful assistant.", "Your name is {name}.", "You are called {name}. Be friendly.")
+
+TALK: tuple[tuple[Exchange, float], ...] = (
+    (small_talk.greeting, 1.0),
+    (small_talk.how_are_you, 0.7),
+    (small_talk.feeling, 0.4),
+    (small_talk.who_are_you, 1.2),
+    (small_talk.what_can_you_do, 0.5),
+    (small_talk.tell_fact, 1.6),
+    (small_talk.recall_fact, 2.2),
+    (small_talk.story, 1.0),
+    (small_talk.repeat, 0.6),
+    (small_talk.thanks, 0.6),
+    (small_talk.goodbye, 0.4),
+    (small_talk.unknown, 0.9),
+    (fact_talk.color, 0.8),
+    (fact_talk.sound, 0.7),
+    (fact_talk.young, 0.5),
+    (fact_talk.legs, 0.4),
+    (fact_talk.opposite, 1.0),
+    (fact_talk.capital, 1.2),
+    (fact_talk.next_in_row, 1.0),
+    (fact_talk.count, 0.6),
 )
 
-ONCE_SHARE = 0.75
-CHILD_HERO_SHARE = 0.45
-CHILD_FRIEND_SHARE = 0.35
-SKY_SHARE = 0.3
 
-_CHOICE = re.compile(r"\[([^\[\]]*)\]")
-_SLOT = re.compile(r"\{(\w+)\}")
-_SENTENCE_START = re.compile(r"((?:^|[.!?] )\"?)([a-z])")
-_ARTICLE_BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeiou])")
+@dataclass(frozen=True)
+class Document:
+    """One text of the corpus.
 
+    Attributes:
+        parts: Pieces of the text, each with whether the model has to learn to write it.
+    """
 
-def expand(template: str, slots: Mapping[str, str], rng: random.Random) -> str:
-    """Draws every choice ``[a|b]`` from the inside out and fills every slot ``{name}``."""
-    text = template
-    while match := _CHOICE.search(text):
-        text = text[: match.start()] + rng.choice(match[1].split("|")) + text[match.end() :]
-    while _SLOT.search(text):
-        text = _SLOT.sub(lambda match: slots[match[1]], text)
-    return text
+    parts: tuple[tuple[str, bool], ...]
 
 
-def polish(text: str) -> str:
-    """Capitalizes sentences, chooses between a and an and removes double spaces."""
-    text = " ".join(text.split())
-    text = _SENTENCE_START.sub(lambda match: match[1] + match[2].upper(), text)
-    return _ARTICLE_BEFORE_VOWEL.sub(r"\1n ", text)
+def is_held_out(text: str) -> bool:
+    """Whether a question, a story's beginning or a dialogue's wording is kept for the evaluation."""
+    return zlib.crc32(text.encode()) % HELD_OUT_OF == 0
 
 
-def draw_character(rng: random.Random, child: bool, other: Character | None = None) -> Character:
-    """Draws a character whose name and animal kind differ from those of the other character."""
-    female = rng.random() < 0.5
-    if child:
-        names, kinds = (GIRLS, ["girl"]) if female else (BOYS, ["boy"])
-    else:
-        names, kinds = (FEMALE_ANIMALS if female else MALE_ANIMALS), KINDS
-    if other is not None:
-        names = [name for name in names if name != other.name]
-        kinds = kinds if child else [kind for kind in kinds if kind != other.kind]
-    return Character(rng.choice(names), rng.choice(kinds), female)
+def draw_exchange(rng: random.Random, memory: Memory, first: bool) -> list[Turn]:
+    """Draws a question with its answer, or a few that belong together."""
+    if memory.tools and rng.random() < (0.85 if first else 0.75):
+        kind = rng.random()
+        if kind < 0.74:
+            return tool_talk.one_request(rng, memory)
+        if kind < 0.9 or len(memory.tools) == len(tool_talk.TOOLS):
+            return tool_talk.two_requests(rng, memory)
+        return tool_talk.missing_tool(rng, memory)
+    if not memory.tools and rng.random() < 0.04:
+        return tool_talk.missing_tool(rng, memory)
+    draws, weights = zip(*TALK, strict=True)
+    return rng.choices(draws, weights)[0](rng, memory)
 
 
-def draw_slots(rng: random.Random) -> dict[str, str]:
-    """Draws the characters and things of one story."""
-    hero = draw_character(rng, rng.random() < CHILD_HERO_SHARE)
-    friend = draw_character(rng, rng.random() < CHILD_FRIEND_SHARE, hero)
-    trait, trait2 = rng.sample([t for t in (CHILD_TRAITS if hero.is_child else ANIMAL_TRAITS) if t != "little"], 2)
-    if rng.random() < 0.4:
-        trait = "little"
-    spot, spot2 = rng.sample(SPOTS, 2)
-    place = rng.choice(PLACES)
-    family, family_he = rng.choice(FAMILY)
-    return {
-        **hero.slots(""),
-        **friend.slots("f_"),
-        "trait": trait,
-        "trait2": trait2,
-        "f_trait": rng.choice(CHILD_TRAITS if friend.is_child else ANIMAL_TRAITS),
-        "home": rng.choice(CHILD_HOMES if hero.is_child else ANIMAL_HOMES),
-        "place": place,
-        "in_place": IN_PLACE.get(place, f"in the {place}"),
-        "spot": spot,
-        "spot2": spot2,
-        "food": rng.choice(FOODS),
-        "color": rng.choice(COLORS),
-        "toy": rng.choice(TOYS),
-        "family": family,
-        "family_he": family_he,
-        "sage": rng.choice(SAGES),
-    }
+def draw_exchanges(rng: random.Random, memory: Memory, count: int) -> list[Turn]:
+    """Draws so many questions with their answers, none of them held out."""
+    turns: list[Turn] = []
+    while count > 0:
+        exchange = draw_exchange(rng, memory, not turns)
+        if not any(turn.held_out and is_held_out(turn.held_out) for turn in exchange):
+            turns += exchange
+            count -= 1
+    return turns
 
 
-def draw_story(rng: random.Random) -> str:
-    """Draws one story as a single line of text."""
-    plot = rng.choice(PLOTS)
-    slots = draw_slots(rng) | rng.choice(plot.scenes)
-    opening = rng.choice(OPENINGS_ONCE if rng.random() < ONCE_SHARE else OPENINGS_OTHER)
-    parts = [opening]
-    if plot.sky and rng.random() < SKY_SHARE:
-        parts.append(rng.choice(SKIES) + ".")
-    parts.extend(plot.lines)
-    return polish(" ".join(polish(expand(part, slots, rng)) for part in parts))
+def draw_dialogue(
+    rng: random.Random, with_tools: bool, count: int | None = None, ending: Exchange | None = None
+) -> Dialogue:
+    """Draws a dialogue.
+
+    Args:
+        rng: Source of chance.
+        with_tools: Whether tools are declared.
+        count: Number of questions; by default 1 to 8, rarely up to 30.
+        ending: Draws one more question with its answer.
+    """
+    memory = Memory()
+    system = ""
+    if rng.random() < 0.7:
+        system = rng.choice(SYSTEMS)
+        if rng.random() < 0.3:
+            memory.model_name = rng.choice(facts.MODEL_NAMES)
+            system = rng.choice(NAMED_SYSTEMS).format(name=memory.model_name)
+    if with_tools:
+        names = [*tool_talk.TOOLS]
+        memory.tools = tuple(rng.sample(names, rng.choices((1, 2, 3), (1, 2, 3))[0]))
+    tools = tuple(tool_talk.declare(rng, name) for name in memory.tools)
+    if count is None:
+        count = rng.randint(12, 30) if rng.random() < LONG_SHARE else rng.randint(1, 8)
+    turns = draw_exchanges(rng, memory, count)
+    if ending is not None:
+        turns += ending(rng, memory)
+    return Dialogue(system, tools, tuple(turns))
 
 
-def stories(count: int, seed: int) -> Iterator[str]:
-    """Yields the given number of stories."""
-    rng = random.Random(seed)
-    for _ in range(count):
-        yield draw_story(rng)
+def wording(dialogue: Dialogue) -> str:
+    """Returns the wording of a dialogue by which it may be held out."""
+    return "\n".join((dialogue.system, *(turn.text for turn in dialogue.turns)))
 
 
-def write(output: Path, count: int, seed: int) -> None:
-    """Writes a corpus file with one story per line."""
-    output.write_text("".join(story + "\n" for story in stories(count, seed)), encoding="utf-8")
+def story_opening(story: str) -> str:
+    """Returns the first two sentences of a story, by which it may be held out."""
+    return ". ".join(story.split(". ")[:2])
+
+
+def draw_practice(rng: random.Random) -> Dialogue:
+    """Draws a dialogue that only repeats words."""
+    turns = [turn for _ in range(rng.randint(2, 6)) for turn in small_talk.repeat(rng, Memory())]
+    return Dialogue("", (), tuple(turns))
+
+
+def draw_document(seed: int, number: int) -> Document:
+    """Draws the document with this number."""
+    rng = random.Random(f"{seed}:{number}")
+    if number < PRACTICE_UNTIL and rng.random() < PRACTICE_SHARE:
+        return Document(tuple(training_parts(draw_practice(rng), False, True))[1:])
+    if rng.random() < STORY_SHARE:
+        while is_held_out(story_opening(story := draw_story(rng))):
+            pass
+        return Document(((story + END_OF_TEXT, True),))
+    with_tools = rng.random() < TOOLS_SHARE
+    while is_held_out(wording(dialogue := draw_dialogue(rng, with_tools))):
+        pass
+    thinking, keep = rng.random() < THINKING_SHARE, rng.random() < KEEP_SHARE
+    return Document(tuple(part for part in training_parts(dialogue, thinking, keep) if part[0]))
+
+
+def documents(seed: int, first: int = 0) -> Iterator[Document]:
+    """Yields the documents from this number on, without end."""
+    number = first
+    while True:
+        yield draw_document(seed, number)
+        number += 1
 
 
 def main() -> None:
-    """Writes a corpus from the command line."""
+    """Prints documents."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--count", type=int, default=60_000)
+    parser.add_argument("--count", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    write(args.output, args.count, args.seed)
+    source = documents(args.seed, args.first)
+    for _ in range(args.count):
+        print("".join(text for text, _ in next(source).parts), end="\n----\n")
 
 
 if __name__ == "__main__":

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-from model import Config, StoryModel
-from tokenizer import SPECIALS, Tokenizer
+from model import Config, DemoModel
+from tokenizer import CONTROLS, TAGS, Tokenizer
 from torch import Tensor
 from train import load_checkpoint
 
 NAME = "inllama demo"
-DESCRIPTION = 'A tiny model that tells short stories for children; it continues "Once upon a time" and ends by itself.'
+DESCRIPTION = (
+    'A tiny model to try inllama with: it continues "Once upon a time", chats about simple things, calls tools for the '
+    "weather, the time and calculations, and can reason in a sentence before it answers."
+)
+TEMPLATE = Path(__file__).parent / "template.jinja"
 LICENSE = "Apache-2.0"
-TEMPERATURE = 0.6
+TEMPERATURE = 0.3
 TOP_K = 40
 TOP_P = 0.95
 
@@ -39,7 +43,7 @@ def tensor_names(config: Config) -> dict[str, str]:
     return names
 
 
-def add_general(writer: gguf.GGUFWriter, model: StoryModel) -> None:
+def add_general(writer: gguf.GGUFWriter, model: DemoModel) -> None:
     """Adds what the model is and how it should be sampled."""
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(NAME)
@@ -62,25 +66,27 @@ def add_sizes(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_block_count(config.n_layer)
     writer.add_feed_forward_length(config.n_ff)
     writer.add_head_count(config.n_head)
-    writer.add_head_count_kv(config.n_head)
+    writer.add_head_count_kv(config.n_head_kv)
     writer.add_layer_norm_rms_eps(config.norm_eps)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_base)
 
 
 def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
-    """Adds the vocabulary."""
-    normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
+    """Adds the vocabulary and the chat template."""
+    kinds = dict.fromkeys(CONTROLS, gguf.TokenType.CONTROL) | dict.fromkeys(TAGS, gguf.TokenType.USER_DEFINED)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
+    writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokenizer.tokens)
-    writer.add_token_types([control if token in SPECIALS else normal for token in tokenizer.tokens])
+    writer.add_token_types([kinds.get(token, gguf.TokenType.NORMAL) for token in tokenizer.tokens])
     writer.add_token_merges([f"{left} {right}" for left, right in tokenizer.merges])
     writer.add_bos_token_id(tokenizer.end)
-    writer.add_eos_token_id(tokenizer.end)
-    writer.add_eot_token_id(tokenizer.end)
+    writer.add_eos_token_id(tokenizer.end_of_turn)
+    writer.add_eot_token_id(tokenizer.end_of_turn)
+    writer.add_pad_token_id(tokenizer.end)
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
+    writer.add_chat_template(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def add_tensor(writer: gguf.GGUFWriter, name: str, weight: Tensor) -> None:

@@ -13,12 +13,13 @@ from torch.nn import functional
 class Config:
     """Sizes of the model. Rows are multiples of 32 because Q8_0 stores blocks of 32 weights."""
 
-    n_vocab: int = 1024
-    n_ctx: int = 512
-    n_embd: int = 192
-    n_layer: int = 4
-    n_head: int = 6
-    n_ff: int = 512
+    n_vocab: int = 2048
+    n_ctx: int = 2048
+    n_embd: int = 256
+    n_layer: int = 5
+    n_head: int = 8
+    n_head_kv: int = 2
+    n_ff: int = 640
     norm_eps: float = 1e-5
     rope_base: float = 10000.0
 
@@ -51,22 +52,25 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Causal self-attention with rotary positions."""
+    """Causal self-attention with rotary positions, in which several heads share their keys and values."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.n_head = config.n_head
+        self.head_dim = config.head_dim
+        width_kv = config.head_dim * config.n_head_kv
         self.q = nn.Linear(config.n_embd, config.n_embd, bias=False)
-        self.k = nn.Linear(config.n_embd, config.n_embd, bias=False)
-        self.v = nn.Linear(config.n_embd, config.n_embd, bias=False)
+        self.k = nn.Linear(config.n_embd, width_kv, bias=False)
+        self.v = nn.Linear(config.n_embd, width_kv, bias=False)
         self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Maps features of shape (batch, time, n_embd) to the same shape."""
         batch, time, width = x.shape
-        shape = (batch, time, self.n_head, width // self.n_head)
+        shape = (batch, time, -1, self.head_dim)
         q, k, v = (layer(x).view(shape).transpose(1, 2) for layer in (self.q, self.k, self.v))
-        mixed = functional.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, is_causal=True)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        k, v = (part.repeat_interleave(q.shape[1] // part.shape[1], dim=1) for part in (k, v))
+        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         result: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, time, width))
         return result
 
@@ -103,7 +107,7 @@ class Block(nn.Module):
         return result
 
 
-class StoryModel(nn.Module):
+class DemoModel(nn.Module):
     """The language model; the output matrix is the embedding matrix."""
 
     cos: Tensor
@@ -120,13 +124,17 @@ class StoryModel(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
         self._initialize()
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Maps token ids of shape (batch, time) to logits of shape (batch, time, n_vocab)."""
+    def forward(self, tokens: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Maps token ids of shape (batch, time) to logits of shape (batch, time, n_vocab).
+
+        With ``chosen``, a mask of shape (batch, time), the result holds the logits at these places alone and has the
+        shape (places, n_vocab).
+        """
         time = tokens.shape[1]
         x: Tensor = self.embedding(tokens)
         for block in self.blocks:
             x = block(x, self.cos[:time], self.sin[:time])
-        return functional.linear(self.norm(x), self.embedding.weight)
+        return functional.linear(self.norm(x if chosen is None else x[chosen]), self.embedding.weight)
 
     def parameter_count(self) -> int:
         """Returns the number of trainable weights."""
@@ -137,4 +145,4 @@ class StoryModel(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 scale = residual_scale if name.endswith(("out.weight", "down.weight")) else 1.0
-                nn.init.normal_(parameter, std=scale * (0.02 if "embedding" in name else self.config.n_embd**-0.5 / 2))
+                nn.init.normal_(parameter, std=scale * (0.05 if "embedding" in name else self.config.n_embd**-0.5 / 2))

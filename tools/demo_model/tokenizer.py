@@ -1,22 +1,31 @@
-"""Byte-level BPE in the style of GPT-2: training, encoding, decoding and a JSON file format."""
+"""Byte-level BPE with the word pattern of Qwen2: training, encoding, decoding and a JSON file format."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
-END_OF_TEXT = "<|endoftext|>"
-SPECIALS = (END_OF_TEXT, "<|im_start|>", "<|im_end|>")
-VOCAB_SIZE = 1024
+import corpus
+import regex
+from dialogue import END_OF_TEXT
 
-# The GPT-2 pattern without Unicode properties, which the re module lacks; both agree on ASCII text.
-_WORDS = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
+END_OF_TURN = "<|im_end|>"
+CONTROLS = (END_OF_TEXT, "<|im_start|>", END_OF_TURN)
+TAGS = tuple(f"<{end}{tag}>" for tag in ("think", "tool_call", "tool_response", "tools") for end in ("", "/"))
+SPECIALS = (*CONTROLS, *TAGS)
+VOCAB_SIZE = 2048
+TRAINING_DOCUMENTS = 12_000
+
+# What llama.cpp calls the pre-tokenizer "qwen2"; each digit is a word.
+_WORDS = regex.compile(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_SPECIALS = regex.compile("|".join(regex.escape(special) for special in SPECIALS))
 
 Pair = tuple[str, str]
 
@@ -30,9 +39,21 @@ def byte_alphabet() -> list[str]:
 
 
 def split_words(text: str) -> list[str]:
-    """Splits text into the words inside which merges may happen, spelled in the byte alphabet."""
+    """Splits plain text into the words inside which merges may happen, spelled in the byte alphabet."""
     alphabet = byte_alphabet()
     return ["".join(alphabet[byte] for byte in word.encode("utf-8")) for word in _WORDS.findall(text)]
+
+
+def split_specials(text: str) -> Iterator[tuple[str, bool]]:
+    """Yields the pieces of a text and whether each is a special token."""
+    start = 0
+    for match in _SPECIALS.finditer(text):
+        if match.start() > start:
+            yield text[start : match.start()], False
+        yield match[0], True
+        start = match.end()
+    if start < len(text):
+        yield text[start:], False
 
 
 def merge_pair(symbols: Sequence[str], pair: Pair) -> list[str]:
@@ -53,7 +74,9 @@ def train_merges(texts: Iterable[str], count: int) -> list[Pair]:
     """Learns the most frequent merges; ties are resolved alphabetically."""
     frequencies: Counter[str] = Counter()
     for text in texts:
-        frequencies.update(split_words(text))
+        for piece, special in split_specials(text):
+            if not special:
+                frequencies.update(split_words(piece))
     words = [(list(word), frequency) for word, frequency in sorted(frequencies.items())]
     pairs: Counter[Pair] = Counter()
     users: defaultdict[Pair, set[int]] = defaultdict(set)
@@ -87,7 +110,8 @@ class Tokenizer:
     Attributes:
         merges: Merges in the order of their priority.
         tokens: Token texts in the byte alphabet, by id.
-        end: Id of ``<|endoftext|>``, which begins and ends every text.
+        end: Id of ``<|endoftext|>``, which begins every text and ends a story.
+        end_of_turn: Id of ``<|im_end|>``, which ends a message.
     """
 
     def __init__(self, merges: Sequence[Pair]) -> None:
@@ -100,16 +124,24 @@ class Tokenizer:
         self._bytes = {character: byte for byte, character in enumerate(byte_alphabet())}
         self._cache: dict[str, list[int]] = {}
         self.end = self._ids[END_OF_TEXT]
+        self.end_of_turn = self._ids[END_OF_TURN]
 
     def encode(self, text: str) -> list[int]:
-        """Returns the token ids of plain text, without begin and end tokens."""
-        return [token for word in split_words(text) for token in self._encode_word(word)]
+        """Returns the token ids of text; the spelling of a special token gives that token."""
+        ids: list[int] = []
+        for piece, special in split_specials(text):
+            if special:
+                ids.append(self._ids[piece])
+            else:
+                for word in split_words(piece):
+                    ids += self._encode_word(word)
+        return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Returns the text of token ids, leaving out special tokens."""
+        """Returns the text of token ids, with the spelling of special tokens."""
         tokens = (self.tokens[index] for index in ids)
-        data = bytes(self._bytes[c] for token in tokens if token not in SPECIALS for c in token)
-        return data.decode("utf-8", errors="replace")
+        data = (token.encode() if token in SPECIALS else bytes(self._bytes[c] for c in token) for token in tokens)
+        return b"".join(data).decode("utf-8", errors="replace")
 
     def save(self, path: Path) -> None:
         """Writes the merges as JSON."""
@@ -134,10 +166,11 @@ class Tokenizer:
         return self._cache[word]
 
 
-def train(corpus: Path, output: Path) -> Tokenizer:
-    """Trains a tokenizer on a corpus with one story per line and saves it."""
-    stories = corpus.read_text(encoding="utf-8").splitlines()
-    tokenizer = Tokenizer(train_merges(stories, VOCAB_SIZE - 256 - len(SPECIALS)))
+def train(output: Path, seed: int) -> Tokenizer:
+    """Trains a tokenizer on the first documents of the corpus and saves it."""
+    drawn = (corpus.draw_document(seed, number) for number in range(TRAINING_DOCUMENTS))
+    texts = ("".join(text for text, _ in document.parts) for document in drawn)
+    tokenizer = Tokenizer(train_merges(texts, VOCAB_SIZE - 256 - len(SPECIALS)))
     tokenizer.save(output)
     return tokenizer
 
@@ -145,11 +178,10 @@ def train(corpus: Path, output: Path) -> Tokenizer:
 def main() -> None:
     """Trains a tokenizer from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    tokenizer = train(args.corpus, args.output)
-    print(f"{len(tokenizer.tokens)} tokens")
+    print(f"{len(train(args.output, args.seed).tokens)} tokens")
 
 
 if __name__ == "__main__":

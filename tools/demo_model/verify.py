@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from export import tensor_names
-from model import StoryModel
+from model import DemoModel
 from tokenizer import Tokenizer
 from train import load_checkpoint
 
 Array = npt.NDArray[np.float32]
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 8 * 1000 * 1000
 MAX_PASS_ERROR = 1e-2
 MAX_QUANTIZATION_ERROR = 0.5
 GREEDY_TOKENS = 300
@@ -71,7 +71,10 @@ class GgufModel:
 
     def _attention(self, x: Array, prefix: str) -> Array:
         heads = self.fields["llama.attention.head_count"]
-        q, k, v = (self._linear(x, f"{prefix}attn_{part}").reshape(len(x), heads, -1) for part in "qkv")
+        groups = self.fields["llama.attention.head_count_kv"]
+        width = self.fields["llama.embedding_length"] // heads
+        q, k, v = (self._linear(x, f"{prefix}attn_{part}").reshape(len(x), -1, width) for part in "qkv")
+        k, v = (np.repeat(part, heads // groups, axis=1) for part in (k, v))
         scores = np.einsum("qhd,khd->hqk", self._rotate(q), self._rotate(k)) / np.sqrt(q.shape[-1])
         scores = np.where(np.tri(len(x), dtype=bool), scores, -np.inf)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -80,15 +83,15 @@ class GgufModel:
 
 
 @torch.no_grad()
-def torch_logits(model: StoryModel, ids: list[int]) -> Array:
+def torch_logits(model: DemoModel, ids: list[int]) -> Array:
     """Returns a PyTorch model's logits after the last token, of shape (n_vocab,)."""
     result: Array = model(torch.tensor([ids]))[0, -1].numpy()
     return result
 
 
-def with_exported_weights(model: StoryModel, exported: GgufModel) -> StoryModel:
+def with_exported_weights(model: DemoModel, exported: GgufModel) -> DemoModel:
     """Returns a PyTorch model of the same sizes with the dequantized weights of the GGUF."""
-    result = StoryModel(model.config)
+    result = DemoModel(model.config)
     names = tensor_names(model.config)
     result.load_state_dict({source: torch.tensor(exported.weights[target]) for source, target in names.items()})
     return result.eval()
@@ -124,7 +127,7 @@ def verify(checkpoint: Path, tokenizer_path: Path, gguf_path: Path, prompt: str 
         steps += 1
         same += int(expected.argmax()) == ids[-1]
         same_original += int(unrounded.argmax()) == ids[-1]
-        if ids[-1] == tokenizer.end:
+        if ids[-1] in (tokenizer.end, tokenizer.end_of_turn):
             break
     if same < steps or pass_error > MAX_PASS_ERROR or quantization_error > MAX_QUANTIZATION_ERROR:
         raise ValueError(f"logits differ by {pass_error:.4f} in the pass and {quantization_error:.4f} by quantization")
