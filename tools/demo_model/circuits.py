@@ -7,8 +7,10 @@ copying what they look at. All of it is trained further like every other weight.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from model import DemoModel
+from model import Block, DemoModel
 from torch import Tensor
 
 CONSTANT = 0.25  # the first feature of each embedding, from which heads get queries that do not depend on the token
@@ -37,8 +39,9 @@ def plant(model: DemoModel, seed: int) -> None:
     scale = CONSTANT / float(embedding.square().mean().sqrt())
     angles = config.rope_base ** (-torch.arange(0, width, 2) / width)
 
-    before, *later = (block.attn for block in model.blocks)
-    seen, written = orthonormal(5 * width, embd, generator).split((width, 4 * width))
+    before, *later = (cast(Block, block).attn for block in model.blocks)
+    drawn = orthonormal(5 * width, embd, generator)
+    seen, written = drawn[:width], drawn[width:]
     strength = (SHARPNESS * width**0.5 * FADING ** torch.arange(width // 2)).sqrt() / scale
     before.k.weight[:width] = 0.0
     before.k.weight[0:width:2, 0] = strength

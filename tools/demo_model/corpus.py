@@ -89,7 +89,8 @@ def draw_exchange(rng: random.Random, memory: Memory, first: bool) -> list[Turn]
     if not memory.tools and rng.random() < 0.04:
         return tool_talk.missing_tool(rng, memory)
     draws, weights = zip(*TALK, strict=True)
-    return rng.choices(draws, weights)[0](rng, memory)
+    draw: Exchange = rng.choices(draws, weights)[0]
+    return draw(rng, memory)
 
 
 def draw_exchanges(rng: random.Random, memory: Memory, count: int) -> list[Turn]:

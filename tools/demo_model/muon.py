@@ -21,7 +21,8 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         square = x @ x.transpose(1, 2)
         x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=_B, alpha=_C), x, beta=_A)
-    return x if wide else x.transpose(1, 2)
+    result: Tensor = x if wide else x.transpose(1, 2)
+    return result
 
 
 class Muon(torch.optim.Optimizer):

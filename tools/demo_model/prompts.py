@@ -140,7 +140,8 @@ def words(number: int) -> Prompt:
     talk, weights = zip(*TALK, strict=True)
 
     def draw_talk(rng: random.Random, memory: Memory) -> list[Turn]:
-        return rng.choices(talk, weights)[0](rng, memory)
+        draw: Exchange = rng.choices(talk, weights)[0]
+        return draw(rng, memory)
 
     while not is_held_out(wording(dialogue := draw_dialogue(rng, True, rng.randint(0, 3), draw_talk))):
         pass
