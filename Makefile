@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 CASE ?= single
 BENCH_MODEL := bench/models/random-0.5b-q4_0.gguf
-SOURCES := $(shell git ls-files -co --exclude-standard 'core/*.h' 'core/*.cpp' 'bind/*.h' 'bind/*.cpp' 'tests/core/*.h' 'tests/core/*.cpp' 2>/dev/null)
+SOURCES := $(shell git ls-files -co --exclude-standard 'core/*.h' 'core/*.cpp' 'bind/*.h' 'bind/*.cpp' 'tests/core/*.h' 'tests/core/*.cpp' 'tests/llama/*.cpp' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all dev install core asan tsan lint fix stubs bench bench-tools demo-model-eval wheel clean
+.PHONY: help demo test test-all dev install core asan tsan tsan-llama lint fix stubs bench bench-tools demo-model-eval wheel clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -51,6 +51,11 @@ asan: $(VENV)/.tools ## the same under address and undefined behaviour sanitizer
 
 tsan: $(VENV)/.tools ## the same under the thread sanitizer
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --workflow --preset tsan
+
+tsan-llama: $(VENV)/.tools ## engines over the real llama.cpp under the thread sanitizer; compiles all of it
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset tsan-llama -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build --preset tsan-llama
+	PATH="$(CURDIR)/$(BIN):$$PATH" ctest --preset tsan-llama
 
 lint: $(VENV)/.tools ## formatting, style and types
 	$(BIN)/ruff check .

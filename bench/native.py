@@ -41,7 +41,16 @@ def llama_tree() -> Path:
 
 def run_json(*command: str) -> Any:
     """Run a program and return what it prints, read as JSON."""
+    return json.loads(_output(command))
+
+
+def run_jsonl(*command: str) -> list[dict[str, Any]]:
+    """Run a program and return the lines that are JSON objects."""
+    return [json.loads(line) for line in _output(command).splitlines() if line.startswith("{")]
+
+
+def _output(command: tuple[str, ...]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed with {done.returncode}:\n{done.stderr}")
-    return json.loads(done.stdout)
+    return done.stdout

@@ -1,9 +1,8 @@
-#include "core/engine.h"
+#include "bind/engine.h"
 
 #include "bind/arrays.h"
 #include "bind/call.h"
 #include "bind/model.h"
-#include "bind/module.h"
 #include "bind/sampling_params.h"
 #include "core/llama/decoder.h"
 #include "core/llama/row_sampler.h"
@@ -11,6 +10,7 @@
 #include "core/llama/sampler_chain.h"
 #include "core/llama/vocab.h"
 
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -21,28 +21,41 @@
 
 namespace inllama {
 
+PyEngine::~PyEngine() {
+    const NativeCall inside(NativeCall::Entry::always);
+    const nb::gil_scoped_release release;
+    engine_.reset();
+}
+
+EngineParams engine_params(const nb::dict& options) {
+    EngineParams params;
+    params.scheduler.max_running = option<int>(options, "max_running");
+    params.scheduler.step_rows = option<int>(options, "step_tokens");
+    params.scheduler.prefill_rows = option<int>(options, "prefill_chunk");
+    params.prefix_cache = option<bool>(options, "prefix_cache");
+    params.max_queue = option<int>(options, "max_queue");
+    return params;
+}
+
 namespace {
 
-// The Python face of Engine: it ends the thread without the GIL.
-class PyEngine {
+// Over a model of llama.cpp.
+class LlamaEngine : public PyEngine {
   public:
-    PyEngine(std::shared_ptr<const Tokenizer> vocabulary, std::unique_ptr<Engine> made)
-        : tokenizer(std::move(vocabulary)), engine(std::move(made)) {}
-    ~PyEngine() {
-        const NativeCall inside(NativeCall::Entry::always);
-        const nb::gil_scoped_release release;
-        engine.reset();
+    LlamaEngine(std::shared_ptr<const Tokenizer> tokenizer, std::unique_ptr<Engine> made)
+        : PyEngine(std::move(made)), tokenizer_(std::move(tokenizer)) {}
+
+    void check_token(Token token) const override { tokenizer_->check_token(token); }
+
+    SamplerMaker sampler_maker(const nb::dict& fields, const nb::dict&, bool) const override {
+        return [sampling = sampling_params_of(fields), tokenizer = tokenizer_](uint32_t seed) {
+            return std::make_unique<LlamaRowSampler>(tokenizer, stages_for(sampling, seed, *tokenizer));
+        };
     }
-    PyEngine(const PyEngine&) = delete;
-    PyEngine& operator=(const PyEngine&) = delete;
 
-    std::shared_ptr<const Tokenizer> tokenizer;
-    std::unique_ptr<Engine> engine;
+  private:
+    std::shared_ptr<const Tokenizer> tokenizer_;
 };
-
-template<class T> T option(const nb::dict& options, const char* name) {
-    return nb::cast<T>(options[name]);
-}
 
 DecoderParams decoder_params(const nb::dict& options) {
     DecoderParams params;
@@ -53,34 +66,30 @@ DecoderParams decoder_params(const nb::dict& options) {
     params.context.kv_type_v = option<std::string>(options, "kv_type_v");
     params.max_running = option<int>(options, "max_running");
     params.step_rows = option<int>(options, "step_tokens");
+    params.is_split = option<std::string>(options, "kv_mode") == "split";
     return params;
 }
 
-void construct(PyEngine* self, const PyModel& model, const nb::dict& options) {
+void construct(LlamaEngine* self, const PyModel& model, const nb::dict& options) {
     const DecoderParams decoding = decoder_params(options);
-    EngineParams params;
-    params.scheduler.max_running = decoding.max_running;
-    params.scheduler.step_rows = decoding.step_rows;
-    params.scheduler.prefill_rows = option<int>(options, "prefill_chunk");
-    params.prefix_cache = option<bool>(options, "prefix_cache");
-    params.max_queue = option<int>(options, "max_queue");
+    EngineParams params = engine_params(options);
     const std::shared_ptr<ModelHandle> handle = model.handle();
     const std::shared_ptr<const Tokenizer> tokenizer = model.tokenizer();
-    new (self) PyEngine(tokenizer, call_native([&] {
-                            auto decoder = std::make_unique<LlamaDecoder>(handle, decoding);
-                            EngineParams made = params;
-                            made.n_sampling_threads = decoder->n_threads();
-                            return std::make_unique<Engine>(std::move(decoder),
-                                                            std::make_shared<LlamaVocab>(tokenizer), made);
-                        }));
+    new (self) LlamaEngine(tokenizer, call_native([&] {
+                               auto decoder = std::make_unique<LlamaDecoder>(handle, decoding);
+                               params.n_sampling_threads = decoder->n_threads();
+                               return std::make_unique<Engine>(
+                                   std::move(decoder), std::make_shared<LlamaVocab>(tokenizer), params);
+                           }));
 }
 
 uint64_t submit(PyEngine& self, const std::shared_ptr<EventQueue>& events, nb::object prompt, nb::dict fields,
-                const std::vector<int64_t>& seeds, const nb::dict& request) {
+                const std::vector<int64_t>& seeds, const nb::dict& request,
+                const std::shared_ptr<EventQueue>& processors) {
     Request made;
     made.prompt = integers(prompt, "token");
     for (const Token token : made.prompt) {
-        self.tokenizer->check_token(token);
+        self.check_token(token);
     }
     const auto max_tokens = option<std::optional<int>>(request, "max_tokens");
     made.max_tokens = max_tokens.value_or(std::numeric_limits<int>::max());
@@ -88,29 +97,62 @@ uint64_t submit(PyEngine& self, const std::shared_ptr<EventQueue>& events, nb::o
     made.stop_tokens = integers(request["stop_token_ids"], "stop token");
     std::sort(made.stop_tokens.begin(), made.stop_tokens.end());
     for (const Token token : made.stop_tokens) {
-        self.tokenizer->check_token(token);
+        self.check_token(token);
     }
     if (const auto timeout = option<std::optional<double>>(request, "timeout_s")) {
         const std::chrono::duration<double> time(std::min(*timeout, 1e9));
         made.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(time);
     }
+    made.min_tokens = option<int>(request, "min_tokens");
+    made.priority = option<int>(request, "priority");
+    made.name_space = option<std::string>(request, "cache_salt");
+    made.n_logprobs = option<int>(request, "logprobs");
+    made.is_streaming = option<bool>(request, "is_streaming");
     made.events = events;
-    const SamplingParams sampling = sampling_params_of(fields);
+    made.processors = processors;
+    const PyEngine::SamplerMaker make_sampler = self.sampler_maker(fields, request, processors != nullptr);
     std::vector<uint32_t> checked;
     for (const int64_t seed : seeds) {
         checked.push_back(checked_seed(seed));
     }
     return call_native([&] {
         for (const uint32_t seed : checked) {
-            made.samplers.push_back(std::make_unique<LlamaRowSampler>(
-                self.tokenizer, stages_for(sampling, seed, *self.tokenizer)));
+            made.samplers.push_back(make_sampler(seed));
         }
-        return self.engine->submit(std::move(made)).id;
+        return self.engine().submit(std::move(made)).id;
     });
 }
 
+void resume(
+    PyEngine& self, uint64_t request, int output,
+    const std::optional<nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>>& logits) {
+    ProcessedRow row;
+    row.request = request;
+    row.output = output;
+    const auto n_vocab = static_cast<size_t>(self.engine().traits().n_vocab);
+    if (!logits || logits->size() != n_vocab) {
+        row.error = std::make_shared<const Error>(ErrorKind::EngineError, "a logits processor failed");
+    } else {
+        row.logits.assign(logits->data(), logits->data() + n_vocab);
+    }
+    self.engine().resume(std::move(row));
+}
+
+// (bounds, counts, sum)
+template<size_t N> nb::tuple histogram_of(const Histogram<N>& histogram) {
+    nb::list bounds;
+    nb::list counts;
+    for (size_t i = 0; i < N; i++) {
+        if (i + 1 < N) {
+            bounds.append(histogram.bound(i));
+        }
+        counts.append(histogram.counts()[i]);
+    }
+    return nb::make_tuple(nb::tuple(bounds), nb::tuple(counts), histogram.sum());
+}
+
 nb::dict stats_of(const PyEngine& self) {
-    const Stats stats = self.engine->stats();
+    const Stats stats = self.engine().stats();
     nb::dict values;
     values["running"] = stats.n_running;
     values["waiting"] = stats.n_waiting;
@@ -130,7 +172,12 @@ nb::dict stats_of(const PyEngine& self) {
     values["cancelled"] = stats.n_cancelled;
     values["failed"] = stats.n_failed;
     values["rejected_queue_full"] = stats.n_rejected_full;
+    values["rejected_context_full"] = stats.n_rejected_context;
     values["rejected_deadline"] = stats.n_rejected_deadline;
+    values["step_seconds"] = histogram_of(stats.step_s);
+    values["step_tokens"] = histogram_of(stats.step_rows);
+    values["first_token_seconds"] = histogram_of(stats.first_token_s);
+    values["inter_token_seconds"] = histogram_of(stats.between_tokens_s);
     return values;
 }
 
@@ -139,38 +186,46 @@ nb::dict stats_of(const PyEngine& self) {
 void bind_engine(nb::module_& m) {
     nb::class_<PyEngine>(m, "Engine", "Computes requests on a thread of its own. Any thread.",
                          nb::is_weak_referenceable())
-        .def("__init__", &construct, "model"_a, "options"_a,
-             nb::sig("def __init__(self, model: Model, options: dict[str, object]) -> None"))
         .def("submit", &submit, "events"_a, "prompt"_a, "fields"_a, "seeds"_a, "request"_a,
+             "processors"_a.none(),
              nb::sig("def submit(self, events: EventQueue, prompt: numpy.typing.NDArray[numpy.integer] | "
                      "collections.abc.Iterable[int], fields: dict[str, object], seeds: "
-                     "collections.abc.Sequence[int], request: dict[str, object]) -> int"),
-             "Take a request, whose events come through ``events``; return its number.")
+                     "collections.abc.Sequence[int], request: dict[str, object], processors: EventQueue | "
+                     "None) -> "
+                     "int"),
+             "Take a request, whose events come through ``events``; return its number. Its rows of logits go "
+             "to "
+             "``processors``, if given, and come back through ``resume``.")
+        .def("resume", &resume, "request"_a, "output"_a, "logits"_a.none(),
+             "Go on with an output from processed logits, ``(n_vocab,)``; with ``None`` its request fails.")
         .def(
             "wait_for_room",
             [](PyEngine& self, double seconds) {
                 const auto time =
                     std::chrono::milliseconds(static_cast<int64_t>(std::min(seconds, 60.0) * 1000));
-                return call_native([&] { return self.engine->wait_for_room(time); });
+                return call_native([&] { return self.engine().wait_for_room(time); });
             },
             "seconds"_a, "Wait until the queue has room, at most so long; return whether it has.")
         .def(
-            "cancel", [](PyEngine& self, uint64_t request) { self.engine->cancel(request); }, "request"_a,
+            "cancel", [](PyEngine& self, uint64_t request) { self.engine().cancel(request); }, "request"_a,
             "End a request at the next step.")
         .def(
             "close",
             [](PyEngine& self) {
                 const NativeCall inside(NativeCall::Entry::always);
                 const nb::gil_scoped_release release;
-                self.engine->close();
+                self.engine().close();
             },
             "End all requests and the thread.")
-        .def_prop_ro("closed", [](const PyEngine& self) { return self.engine->is_closed(); })
+        .def_prop_ro("closed", [](const PyEngine& self) { return self.engine().is_closed(); })
         .def_prop_ro(
-            "n_ctx", [](const PyEngine& self) { return self.engine->traits().n_positions; },
+            "n_ctx", [](const PyEngine& self) { return self.engine().traits().n_positions; },
             "Positions of the longest sequence.")
-        .def("stats", &stats_of, nb::sig("def stats(self) -> dict[str, int]"),
+        .def("stats", &stats_of, nb::sig("def stats(self) -> dict[str, typing.Any]"),
              "Return what the engine has done and is doing.");
+    nb::class_<LlamaEngine, PyEngine>(m, "LlamaEngine", "Computes with a model.")
+        .def("__init__", &construct, "model"_a, "options"_a,
+             nb::sig("def __init__(self, model: Model, options: dict[str, object]) -> None"));
 }
 
 } // namespace inllama

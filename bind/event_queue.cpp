@@ -5,56 +5,87 @@
 #include "bind/errors.h"
 #include "bind/module.h"
 
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 
 #include <cmath>
+#include <limits>
 
 namespace inllama {
 
 namespace {
 
-nb::tuple tuple_of(const std::vector<Token>& tokens) {
-    nb::list list;
-    for (const Token token : tokens) {
-        list.append(token);
+// Tuples are made entry by entry: this runs once per chunk of every stream.
+class Tuple {
+  public:
+    explicit Tuple(size_t n) : tuple_(nb::steal<nb::tuple>(PyTuple_New(static_cast<Py_ssize_t>(n)))) {
+        if (!tuple_.is_valid()) {
+            throw nb::python_error();
+        }
     }
-    return nb::tuple(list);
+
+    void add(nb::object value) { PyTuple_SET_ITEM(tuple_.ptr(), n_++, value.release().ptr()); }
+    nb::tuple take() { return std::move(tuple_); }
+
+  private:
+    nb::tuple tuple_;
+    Py_ssize_t n_ = 0;
+};
+
+nb::tuple tuple_of(const std::vector<Token>& tokens) {
+    Tuple made(tokens.size());
+    for (const Token token : tokens) {
+        made.add(nb::int_(token));
+    }
+    return made.take();
 }
 
 nb::object logprobs_of(const Event& event) {
     if (event.logprobs.empty()) {
         return nb::none();
     }
-    nb::list rows;
+    Tuple rows(event.logprobs.size());
     for (const TokenLogprobs& one : event.logprobs) {
-        nb::list top;
+        Tuple top(one.top.size());
         for (const auto& [token, value] : one.top) {
-            top.append(nb::make_tuple(token, value));
+            top.add(nb::make_tuple(token, value));
         }
-        rows.append(nb::make_tuple(one.chosen, nb::tuple(top)));
+        rows.add(nb::make_tuple(one.chosen, top.take()));
     }
-    return nb::tuple(rows);
+    return rows.take();
 }
 
-const char* const kFinishNames[] = {"stop", "length", "cancelled"};
+nb::object finish_of(const Event& event) {
+    static const char* const kNames[] = {"stop", "length", "cancelled"};
+    return event.finish ? nb::object(nb::str(kNames[static_cast<size_t>(*event.finish)])) : nb::none();
+}
 
-// (request, output, text, tokens, logprobs, finish, stop string's index, stop token, error, summary)
-nb::tuple to_tuple(const Event& event) {
+nb::object summary_of(const Event& event) {
+    if (event.summary == nullptr) {
+        return nb::none();
+    }
+    const RequestSummary& summary = *event.summary;
+    return nb::make_tuple(summary.n_prompt, summary.n_cached, summary.n_completion, summary.queued_s,
+                          summary.prefill_s, summary.first_token_s, summary.total_s);
+}
+
+// (request, output, text, tokens, logprobs, finish, stop string's index, stop token, error, summary, logits)
+nb::tuple to_tuple(Event& event) {
     const auto* index = std::get_if<size_t>(&event.stop);
     const auto* token = std::get_if<Token>(&event.stop);
-    const RequestSummary* summary = event.summary.get();
-    return nb::make_tuple(
-        event.request, event.output, nb::str(event.text.data(), event.text.size()), tuple_of(event.tokens),
-        logprobs_of(event),
-        event.finish ? nb::object(nb::str(kFinishNames[static_cast<size_t>(*event.finish)])) : nb::none(),
-        index != nullptr ? nb::object(nb::int_(*index)) : nb::none(),
-        token != nullptr ? nb::object(nb::int_(*token)) : nb::none(),
-        event.error ? to_exception(*event.error) : nb::none(),
-        summary == nullptr
-            ? nb::object(nb::none())
-            : nb::object(nb::make_tuple(summary->n_prompt, summary->n_cached, summary->n_completion,
-                                        summary->queued_s, summary->prefill_s, summary->first_token_s,
-                                        summary->total_s)));
+    Tuple made(11);
+    made.add(nb::int_(event.request));
+    made.add(nb::int_(event.output));
+    made.add(nb::str(event.text.data(), event.text.size()));
+    made.add(tuple_of(event.tokens));
+    made.add(logprobs_of(event));
+    made.add(finish_of(event));
+    made.add(index != nullptr ? nb::object(nb::int_(*index)) : nb::none());
+    made.add(token != nullptr ? nb::object(nb::int_(*token)) : nb::none());
+    made.add(event.error ? to_exception(*event.error) : nb::none());
+    made.add(summary_of(event));
+    made.add(event.logits ? nb::cast(to_array(std::move(*event.logits))) : nb::none());
+    return made.take();
 }
 
 } // namespace
@@ -64,26 +95,32 @@ void bind_event_queue(nb::module_& m) {
         .def(nb::init<>())
         .def(
             "take",
-            [](EventQueue& self) {
+            [](EventQueue& self, double wait, std::optional<size_t> limit) {
                 const NativeCall inside; // a daemon thread that comes here while Python ends goes no further
+                const size_t n_max = limit.value_or(std::numeric_limits<size_t>::max());
+                std::vector<Event> taken = self.take(n_max);
+                if (taken.empty() && wait > 0) {
+                    const auto time = std::chrono::milliseconds(std::lround(std::min(wait, 60.0) * 1000));
+                    call_native([&] { self.wait_for(time); });
+                    taken = self.take(n_max);
+                }
                 nb::list events;
-                for (const Event& event : self.take()) {
+                for (Event& event : taken) {
                     events.append(to_tuple(event));
                 }
                 return events;
             },
-            nb::sig("def take(self) -> list[tuple[int, int, str, tuple[int, ...], typing.Any, str | None, "
-                    "int | None, int | None, Exception | None, tuple[int, int, int, float, float, float, "
-                    "float] | None]]"),
-            "Return all events there are: request, output, text, tokens, logprobs, finish, index of the stop "
-            "string, stop token, error, summary.")
-        .def(
-            "wait",
-            [](EventQueue& self, double seconds) {
-                const auto time = std::chrono::milliseconds(std::lround(std::min(seconds, 60.0) * 1000));
-                return call_native([&] { return self.wait_for(time); });
-            },
-            "seconds"_a, "Wait for events, at most so long; return whether there are some.")
+            "wait"_a = 0.0, "limit"_a = nb::none(),
+            nb::sig(
+                "def take(self, wait: float = 0.0, limit: int | None = None) -> list[tuple[int, int, str, "
+                "tuple[int, ...], typing.Any, "
+                "str | None, int | None, int | None, Exception | None, tuple[int, int, int, float, float, "
+                "float, float] | None, typing.Any]]"),
+            "Return the events there are, at most ``limit``; if there are none, wait for some, at most so "
+            "many seconds. Each "
+            "is: request, "
+            "output, text, tokens, logprobs, finish, index of the stop string, stop token, error, summary, "
+            "logits.")
         .def("descriptor", &EventQueue::descriptor,
              "Return a file descriptor that is readable while there are events.");
 }

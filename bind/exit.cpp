@@ -13,6 +13,7 @@ namespace {
 std::atomic<int> n_inside{0};
 std::atomic<bool> exiting{false};
 std::atomic<std::thread::id> ending_thread; // the one that ends the interpreter
+thread_local int depth = 0;                 // of native calls, of this thread
 
 // A computation that takes longer than this is given up on: an end that hangs is worse than one that fails.
 constexpr auto kLongestWait = std::chrono::seconds(30);
@@ -39,16 +40,20 @@ void finish_native_calls() {
 } // namespace
 
 NativeCall::NativeCall(Entry entry) {
-    if (exiting && std::this_thread::get_id() != ending_thread.load()) {
+    // The end waits for the outermost call, so what that needs goes on.
+    const bool is_refused = exiting && depth == 0;
+    if (is_refused && std::this_thread::get_id() != ending_thread.load()) {
         park();
     }
-    if (exiting && entry == Entry::may_throw) {
+    if (is_refused && entry == Entry::may_throw) {
         throw Error(ErrorKind::EngineClosedError, "the interpreter is ending");
     }
     n_inside++;
+    depth++;
 }
 
 NativeCall::~NativeCall() {
+    depth--;
     n_inside--;
 }
 

@@ -16,6 +16,7 @@ class NativeCall {
 
     // Once the interpreter is ending: throws EngineClosedError on the thread that ends it, unless `entry` is
     // `always` (for destructors and errors); never returns on any other, which can only be a daemon thread.
+    // Calls within another one of the same thread go on.
     explicit NativeCall(Entry entry = Entry::may_throw);
     ~NativeCall();
     NativeCall(const NativeCall&) = delete;

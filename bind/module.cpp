@@ -20,4 +20,5 @@ NB_MODULE(_core, m) {
     inllama::bind_stop_matcher(m);
     inllama::bind_event_queue(m);
     inllama::bind_engine(m);
+    inllama::bind_fake_engine(m);
 }

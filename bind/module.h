@@ -24,5 +24,6 @@ void bind_sampling_params(nb::module_& m);
 void bind_stop_matcher(nb::module_& m);
 void bind_event_queue(nb::module_& m);
 void bind_engine(nb::module_& m);
+void bind_fake_engine(nb::module_& m);
 
 } // namespace inllama

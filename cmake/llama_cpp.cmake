@@ -40,8 +40,10 @@ foreach(library llama ggml ggml-base ggml-cpu)
 endforeach()
 
 if(INLLAMA_BENCH_TOOLS)
-    # llama.cpp has no tool that times llama_tokenize alone.
-    add_executable(bench-tokenize ${PROJECT_SOURCE_DIR}/bench/tokenize.cpp)
-    target_link_libraries(bench-tokenize PRIVATE llama)
-    set_target_properties(bench-tokenize PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    # llama.cpp has no tools that time these alone.
+    foreach(name tokenize sample)
+        add_executable(bench-${name} ${PROJECT_SOURCE_DIR}/bench/${name}.cpp)
+        target_link_libraries(bench-${name} PRIVATE llama)
+        set_target_properties(bench-${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    endforeach()
 endif()

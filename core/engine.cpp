@@ -47,19 +47,23 @@ void Engine::check_usable() const {
     }
 }
 
-void Engine::fit(const Request& request) const {
+void Engine::fit(const Request& request) {
     const auto n_prompt = static_cast<int64_t>(request.prompt.size());
     // An encoder reads the prompt; the output has the positions for itself.
     const int64_t limit =
         traits_.has_encoder ? traits_.n_rows_max : std::min(traits_.n_positions, traits_.n_cells) - 1;
-    if (n_prompt > limit) {
-        throw Error(ErrorKind::ContextFullError,
-                    "the prompt has " + std::to_string(n_prompt) + " tokens but n_ctx is " +
-                        std::to_string(limit + 1) +
-                        ", one of them for the output; shorten it or use a larger n_ctx")
-            .with("n_prompt", n_prompt)
-            .with("n_ctx", limit + 1);
+    if (n_prompt <= limit) {
+        return;
     }
+    n_rejected_context_++;
+    const std::string what = "the prompt has " + std::to_string(n_prompt) + " tokens but ";
+    throw Error(ErrorKind::ContextFullError,
+                traits_.has_encoder ? what + "an encoder takes " + std::to_string(limit) +
+                                          " at once; shorten it or use a larger step_tokens"
+                                    : what + "n_ctx is " + std::to_string(limit + 1) +
+                                          ", one of them for the output; shorten it or use a larger n_ctx")
+        .with("n_prompt", n_prompt)
+        .with("n_ctx", traits_.has_encoder ? limit : limit + 1);
 }
 
 Ticket Engine::submit(Request request) {
@@ -110,6 +114,17 @@ void Engine::cancel(uint64_t request) {
     bell_->ring();
 }
 
+void Engine::resume(ProcessedRow row) {
+    if (process_ != process_id()) {
+        return;
+    }
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        processed_.push_back(std::move(row));
+    }
+    bell_->ring();
+}
+
 void Engine::close() {
     if (process_ != process_id()) {
         return;
@@ -131,6 +146,7 @@ Stats Engine::stats() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     Stats stats = stats_;
     stats.n_rejected_full = n_rejected_full_;
+    stats.n_rejected_context = n_rejected_context_;
     stats.n_waiting += static_cast<int>(submitted_.size());
     return stats;
 }
@@ -139,11 +155,13 @@ void Engine::run() {
     EngineLoop loop(*decoder_, *vocab_, params_);
     std::vector<std::shared_ptr<ActiveRequest>> submitted;
     std::vector<uint64_t> cancelled;
+    std::vector<ProcessedRow> processed;
     while (true) {
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             submitted.swap(submitted_);
             cancelled.swap(cancelled_);
+            processed.swap(processed_);
         }
         for (const auto& request : submitted) {
             loop.submit(request);
@@ -151,8 +169,12 @@ void Engine::run() {
         for (const uint64_t request : cancelled) {
             loop.cancel(request);
         }
+        for (ProcessedRow& row : processed) {
+            loop.resume(std::move(row));
+        }
         submitted.clear();
         cancelled.clear();
+        processed.clear();
         if (is_closing_) {
             break;
         }

@@ -43,6 +43,8 @@ class Engine {
     bool wait_for_room(std::chrono::milliseconds time);
     // Ends a request at the next step with FinishReason::cancelled. Nothing happens if it has ended.
     void cancel(uint64_t request);
+    // Goes on with an output whose logits come back from its processors. Nothing happens if it has ended.
+    void resume(ProcessedRow row);
     // Ends all requests with EngineClosedError, and the thread, which it waits for.
     void close();
     bool is_closed() const { return is_closing_; }
@@ -53,7 +55,7 @@ class Engine {
   private:
     void run();
     void check_usable() const;
-    void fit(const Request& request) const;
+    void fit(const Request& request);
 
     std::unique_ptr<Decoder> decoder_;
     std::shared_ptr<const Vocab> vocab_;
@@ -66,8 +68,10 @@ class Engine {
     std::condition_variable has_room_;
     std::vector<std::shared_ptr<ActiveRequest>> submitted_;
     std::vector<uint64_t> cancelled_;
+    std::vector<ProcessedRow> processed_;
     Stats stats_;
     uint64_t n_rejected_full_ = 0;
+    std::atomic<uint64_t> n_rejected_context_{0};
     size_t n_requests_ = 0; // submitted and not ended
     std::atomic<bool> is_closing_{false};
 

@@ -1,7 +1,5 @@
 #include "core/engine_loop.h"
 
-#include "core/logprobs.h"
-
 #include <algorithm>
 #include <exception>
 
@@ -60,12 +58,15 @@ void EngineLoop::cancel(uint64_t id) {
 
 void EngineLoop::fail(ActiveRequest& request, const Error& error) {
     const std::shared_ptr<ActiveRequest> kept = active_.at(request.id);
+    Event event;
     for (Sequence* output : outputs_of(request)) {
-        scheduler_.remove(*output, true);
+        const std::unique_ptr<Sequence> ended = scheduler_.remove(*output, true);
+        if (ended->index == 0) {
+            event.text = std::move(ended->unpublished_text);
+        }
     }
     stats_.n_failed++;
     request.n_outputs_left = 1; // the error ends all of them
-    Event event;
     event.error = std::make_shared<const Error>(error);
     end_output(request, std::move(event));
 }
@@ -169,6 +170,7 @@ EngineLoop::Outcome EngineLoop::compute(const StepPlan& plan) {
         return Outcome::again;
     }
     std::string reason;
+    const Clock::time_point started = Clock::now();
     const DecodeStatus status = decode(plan, reason);
     if (status != DecodeStatus::ok) {
         stats_.n_failed_steps++;
@@ -176,6 +178,7 @@ EngineLoop::Outcome EngineLoop::compute(const StepPlan& plan) {
         return Outcome::again;
     }
     n_no_memory_ = 0;
+    scheduler_.note_success(plan, seconds(Clock::now() - started));
     stats_.n_steps++;
     stats_.n_rows += static_cast<uint64_t>(n_rows);
     stats_.step_rows.add(n_rows);
@@ -213,52 +216,6 @@ void EngineLoop::commit(const StepPlan& plan) {
     sample(ready);
 }
 
-void EngineLoop::sample(const std::vector<const StepPart*>& parts) {
-    struct Sampled {
-        std::shared_ptr<ActiveRequest> active;
-        const float* logits;
-        Token token = 0;
-        TokenLogprobs logprobs;
-        std::unique_ptr<Error> error;
-    };
-    std::vector<Sampled> sampled(parts.size());
-    for (size_t i = 0; i < parts.size(); i++) {
-        sampled[i].active = parts[i]->sequence->active;
-        sampled[i].logits = decoder_.logits(parts[i]->output_row);
-    }
-    const auto n_vocab = static_cast<size_t>(decoder_.traits().n_vocab);
-    workers_.run(static_cast<int>(parts.size()), [&](int i) {
-        const auto at = static_cast<size_t>(i);
-        Sequence& sequence = *parts[at]->sequence;
-        const Request& request = sequence.request();
-        try {
-            const bool may_end = sequence.n_generated() >= request.min_tokens;
-            sampled[at].token = sequence.sampler->choose(sampled[at].logits, n_vocab, may_end);
-            if (request.n_logprobs >= 0) {
-                sampled[at].logprobs =
-                    logprobs_of(sampled[at].logits, n_vocab, sampled[at].token, request.n_logprobs);
-            }
-        } catch (const Error& error) {
-            sampled[at].error = std::make_unique<Error>(error);
-        } catch (const std::exception& error) {
-            sampled[at].error = std::make_unique<Error>(ErrorKind::EngineError, error.what());
-        }
-    });
-    const Clock::time_point now = Clock::now();
-    for (size_t i = 0; i < parts.size(); i++) {
-        // An error of one output ends the others of its request too.
-        ActiveRequest& request = *sampled[i].active;
-        if (active_.count(request.id) == 0) {
-            continue;
-        }
-        if (sampled[i].error) {
-            fail(request, *sampled[i].error);
-        } else {
-            accept(*parts[i]->sequence, sampled[i].token, std::move(sampled[i].logprobs), now);
-        }
-    }
-}
-
 void EngineLoop::accept(Sequence& sequence, Token token, TokenLogprobs logprobs, Clock::time_point now) {
     ActiveRequest& active = *sequence.active;
     const Request& request = active.request;
@@ -282,7 +239,9 @@ void EngineLoop::accept(Sequence& sequence, Token token, TokenLogprobs logprobs,
         return;
     }
     sequence.tokens.push_back(token);
-    sequence.phase = Phase::decode;
+    if (sequence.phase == Phase::prefill) {
+        sequence.phase = Phase::decode;
+    }
     sequence.unpublished.push_back(token);
     if (request.n_logprobs >= 0) {
         sequence.unpublished_logprobs.push_back(std::move(logprobs));
@@ -297,6 +256,8 @@ void EngineLoop::accept(Sequence& sequence, Token token, TokenLogprobs logprobs,
     } else if (sequence.n_generated() >= request.max_tokens ||
                sequence.n_tokens() >= decoder_.traits().n_positions) {
         finish(sequence, std::move(event), FinishReason::length);
+    } else if (!request.is_streaming) {
+        sequence.unpublished_text += event.text;
     } else if (!event.text.empty()) {
         event.output = sequence.index;
         event.tokens.swap(sequence.unpublished);
@@ -309,7 +270,7 @@ void EngineLoop::finish(Sequence& sequence, Event event, FinishReason reason) {
     const std::unique_ptr<Sequence> ended = scheduler_.remove(sequence, true);
     event.output = ended->index;
     event.finish = reason;
-    event.text += ended->text.finish();
+    event.text = ended->unpublished_text + event.text + ended->text.finish();
     event.tokens = std::move(ended->unpublished);
     event.logprobs = std::move(ended->unpublished_logprobs);
     end_output(*ended->active, std::move(event));
@@ -332,6 +293,9 @@ void EngineLoop::end_output(ActiveRequest& active, Event event) {
     summary->first_token_s = active.first_token ? seconds(*active.first_token - active.submitted) : 0;
     summary->total_s = seconds(now - active.submitted);
     event.summary = std::move(summary);
+    if (active.request.processors) {
+        post(active, active.request.processors, {}); // they can forget it
+    }
     stats_.n_cached_tokens += static_cast<uint64_t>(active.n_cached);
     stats_.n_finished++;
     publish(active, std::move(event));
@@ -339,10 +303,14 @@ void EngineLoop::end_output(ActiveRequest& active, Event event) {
 }
 
 void EngineLoop::publish(ActiveRequest& active, Event event) {
+    post(active, active.request.events, std::move(event));
+}
+
+void EngineLoop::post(ActiveRequest& active, const std::shared_ptr<EventQueue>& to, Event event) {
     event.request = active.id;
     event.control = active.control;
     active.control->n_unread.fetch_add(1);
-    events_[active.request.events].push_back(std::move(event));
+    events_[to].push_back(std::move(event));
 }
 
 void EngineLoop::flush() {

@@ -37,6 +37,8 @@ class EngineLoop {
     void submit(const std::shared_ptr<ActiveRequest>& request);
     // Ends a request's outputs with FinishReason::cancelled. Nothing happens if it has ended.
     void cancel(uint64_t request);
+    // Goes on with an output whose logits come back from its processors. Nothing happens if it has ended.
+    void resume(ProcessedRow row);
     // Ends every request with `error`.
     void fail_all(const Error& error);
 
@@ -63,13 +65,24 @@ class EngineLoop {
     void admit(Clock::time_point now);
     void prepare(Sequence& sequence);
     void commit(const StepPlan& plan);
+    // What a sampler made of a row.
+    struct Chosen {
+        Token token = 0;
+        TokenLogprobs logprobs;
+        std::unique_ptr<Error> error;
+    };
+
     void sample(const std::vector<const StepPart*>& parts);
+    Chosen choose(Sequence& sequence, const float* logits, const float* raw) const;
+    void take(Sequence& sequence, Chosen chosen, Clock::time_point now);
+    void send_to_processors(Sequence& sequence, const float* logits);
     void accept(Sequence& sequence, Token token, TokenLogprobs logprobs, Clock::time_point now);
     void finish(Sequence& sequence, Event event, FinishReason reason);
     void fail(ActiveRequest& request, const Error& error);
     void expire();
     void end_output(ActiveRequest& request, Event event);
     void publish(ActiveRequest& request, Event event);
+    void post(ActiveRequest& request, const std::shared_ptr<EventQueue>& to, Event event);
     std::vector<Sequence*> outputs_of(const ActiveRequest& request) const;
 
     Decoder& decoder_;

@@ -33,7 +33,7 @@ void EngineLoop::recover(const StepPlan& plan, DecodeStatus status, const std::s
         return;
     }
     case DecodeStatus::no_memory:
-        scheduler_.step_rows = std::max(1, scheduler_.step_rows / 2);
+        scheduler_.shrink_steps();
         start_over();
         n_no_memory_++;
         if (n_no_memory_ >= kNoMemoryAllowed) {

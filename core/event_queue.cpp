@@ -1,5 +1,6 @@
 #include "core/event_queue.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace inllama {
@@ -35,12 +36,8 @@ void EventQueue::push(std::vector<Event>& events) {
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         was_empty = events_.empty();
-        if (was_empty) {
-            events_.swap(events);
-        } else {
-            events_.insert(events_.end(), std::make_move_iterator(events.begin()),
-                           std::make_move_iterator(events.end()));
-        }
+        events_.insert(events_.end(), std::make_move_iterator(events.begin()),
+                       std::make_move_iterator(events.end()));
         if (was_empty && wakeup_.write >= 0) {
             signal_wakeup(wakeup_);
         }
@@ -51,14 +48,16 @@ void EventQueue::push(std::vector<Event>& events) {
     }
 }
 
-std::vector<Event> EventQueue::take() {
+std::vector<Event> EventQueue::take(size_t n_max) {
     std::vector<Event> taken;
     {
         const std::lock_guard<std::mutex> lock(mutex_);
-        if (wakeup_.read >= 0 && !events_.empty()) {
+        if (wakeup_.read >= 0 && !events_.empty() && events_.size() <= n_max) {
             clear_wakeup(wakeup_);
         }
-        taken.swap(events_);
+        const auto end = events_.begin() + static_cast<std::ptrdiff_t>(std::min(n_max, events_.size()));
+        taken.assign(std::make_move_iterator(events_.begin()), std::make_move_iterator(end));
+        events_.erase(events_.begin(), end);
     }
     for (const Event& event : taken) {
         RequestControl& control = *event.control;

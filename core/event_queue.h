@@ -9,7 +9,10 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -64,8 +67,9 @@ struct Event {
     std::vector<TokenLogprobs> logprobs;              // as many as tokens, or none
     std::optional<FinishReason> finish;               // the output is complete
     std::variant<std::monostate, size_t, Token> stop; // the stop string's index or the token that ended it
-    std::shared_ptr<const Error> error;               // the request failed; its last event
+    std::shared_ptr<const Error> error;               // the request failed; its last event, with unread text
     std::shared_ptr<const RequestSummary> summary;    // its last event
+    std::shared_ptr<std::vector<float>> logits; // for processors; `tokens` came since the last such event
 };
 
 // Carries events from an engine to one consumer, which may wait for many requests with it.
@@ -82,8 +86,8 @@ class EventQueue {
 
     // Moves `events` to the end and wakes the consumer.
     void push(std::vector<Event>& events);
-    // Takes all events there are; they count as read.
-    std::vector<Event> take();
+    // Takes the first events, all or at most `n_max`; they count as read.
+    std::vector<Event> take(size_t n_max = std::numeric_limits<size_t>::max());
     // Waits until there are events or the time is over; says whether there are.
     bool wait_for(std::chrono::milliseconds time);
 
@@ -94,7 +98,7 @@ class EventQueue {
   private:
     std::mutex mutex_;
     std::condition_variable has_events_;
-    std::vector<Event> events_;
+    std::deque<Event> events_;
     Wakeup wakeup_;
 };
 

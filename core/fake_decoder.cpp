@@ -1,26 +1,24 @@
 #include "core/fake_decoder.h"
 
 #include <algorithm>
-#include <set>
 #include <stdexcept>
 #include <thread>
 
 namespace inllama {
 
 struct FakeDecoder::Cell {
-    Cell(Token of, uint64_t seen, std::shared_ptr<int> n_used)
-        : token(of), hash((seen ^ static_cast<uint64_t>(of + 1)) * 0x9E3779B97F4A7C15u),
-          n(std::move(n_used)) {
+    Cell(Token of, uint64_t seen, int& n_used)
+        : token(of), hash((seen ^ static_cast<uint64_t>(of + 1)) * 0x9E3779B97F4A7C15u), n(n_used) {
         hash ^= hash >> 29;
-        (*n)++;
+        n++;
     }
-    ~Cell() { (*n)--; }
+    ~Cell() { n--; }
     Cell(const Cell&) = delete;
     Cell& operator=(const Cell&) = delete;
 
     Token token;
     uint64_t hash; // of all tokens up to here
-    std::shared_ptr<int> n;
+    int& n;
 };
 
 namespace {
@@ -30,6 +28,23 @@ namespace {
 }
 
 } // namespace
+
+void FakeFaults::add(int n, DecodeStatus status) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    left_.emplace_back(n, status);
+}
+
+DecodeStatus FakeFaults::take() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    while (!left_.empty() && left_.front().first <= 0) {
+        left_.pop_front();
+    }
+    if (left_.empty()) {
+        return DecodeStatus::ok;
+    }
+    left_.front().first--;
+    return left_.front().second;
+}
 
 FakeDecoder::FakeDecoder(DecoderTraits traits)
     : traits_(traits), sequences_(static_cast<size_t>(traits.n_ids)) {}
@@ -47,13 +62,15 @@ void FakeDecoder::check(const std::vector<StepRow>& rows) {
     if (rows.empty() || static_cast<int>(rows.size()) > traits_.n_rows_max) {
         refuse(std::to_string(rows.size()) + " rows");
     }
-    std::map<SequenceId, Position> next;
+    next_.assign(sequences_.size(), -1);
     for (const StepRow& row : rows) {
         if (row.sequence >= traits_.n_run_ids || row.token < 0 || row.token >= traits_.n_vocab) {
             refuse("token " + std::to_string(row.token) + " of sequence " + std::to_string(row.sequence));
         }
-        const auto place = next.emplace(row.sequence, pos_max(row.sequence) + 1).first;
-        if (row.position != place->second++) {
+        const Position begin = pos_max(row.sequence) + 1;
+        Position& next = next_[static_cast<size_t>(row.sequence)];
+        next = std::max(next, begin);
+        if (row.position != next++) {
             refuse("position " + std::to_string(row.position));
         }
     }
@@ -76,12 +93,10 @@ DecodeStatus FakeDecoder::decode(const std::vector<StepRow>& rows) {
     if (has_cells && n_cells_used() + static_cast<int>(rows.size()) > traits_.n_cells) {
         return DecodeStatus::no_room;
     }
-    for (auto& [row, logits] : outputs_) {
-        spare_.push_back(std::move(logits));
-    }
-    outputs_.clear();
-    int i = 0;
-    for (const StepRow& row : rows) {
+    output_at_.assign(rows.size(), -1);
+    int n_outputs = 0;
+    for (size_t i = 0; i < rows.size(); i++) {
+        const StepRow& row = rows[i];
         Remembered& sequence = at(row.sequence);
         const uint64_t seen = sequence.cells.empty() ? 0 : sequence.cells.back()->hash;
         if (traits_.memory == MemoryKind::window) {
@@ -93,16 +108,14 @@ DecodeStatus FakeDecoder::decode(const std::vector<StepRow>& rows) {
         }
         sequence.cells.push_back(std::make_shared<Cell>(row.token, seen, n_cells_used_));
         if (row.has_output) {
-            std::vector<float> logits;
-            if (!spare_.empty()) {
-                logits = std::move(spare_.back());
-                spare_.pop_back();
+            output_at_[i] = has_opinion ? n_outputs++ : 0;
+            if (outputs_.size() <= static_cast<size_t>(output_at_[i])) {
+                outputs_.emplace_back(static_cast<size_t>(traits_.n_vocab), 0.0f);
             }
-            logits.assign(static_cast<size_t>(traits_.n_vocab), 0.0f);
-            logits[static_cast<size_t>(after(sequence))] = 1.0f;
-            outputs_[i] = std::move(logits);
+            if (has_opinion) {
+                fill(outputs_[static_cast<size_t>(output_at_[i])], sequence);
+            }
         }
-        i++;
     }
     n_rows_ += static_cast<int64_t>(rows.size());
     return DecodeStatus::ok;
@@ -124,12 +137,17 @@ Token FakeDecoder::after(const Remembered& sequence) const {
     return next_token(tokens);
 }
 
+void FakeDecoder::fill(std::vector<float>& logits, const Remembered& sequence) const {
+    std::fill(logits.begin(), logits.end(), 0.0f);
+    logits[static_cast<size_t>(after(sequence))] = 1.0f;
+}
+
 const float* FakeDecoder::logits(int row) {
-    const auto found = outputs_.find(row);
-    if (found == outputs_.end()) {
+    if (row < 0 || static_cast<size_t>(row) >= output_at_.size() ||
+        output_at_[static_cast<size_t>(row)] < 0) {
         refuse("row " + std::to_string(row) + " has no output");
     }
-    return found->second.data();
+    return outputs_[static_cast<size_t>(output_at_[static_cast<size_t>(row)])].data();
 }
 
 void FakeDecoder::copy(SequenceId from, SequenceId to, Position n) {

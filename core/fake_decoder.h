@@ -5,13 +5,14 @@
 #include "core/row_sampler.h"
 #include "core/vocab.h"
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace inllama {
@@ -21,6 +22,19 @@ struct FakeOutcome {
     DecodeStatus status = DecodeStatus::ok;
     bool throws = false;
     std::chrono::microseconds delay{0};
+};
+
+// Steps that shall fail, as somebody asks for it while the engine runs. Any thread.
+class FakeFaults {
+  public:
+    // The next `n` steps after those asked for already.
+    void add(int n, DecodeStatus status);
+    // What the next step shall answer.
+    DecodeStatus take();
+
+  private:
+    std::mutex mutex_;
+    std::deque<std::pair<int, DecodeStatus>> left_;
 };
 
 // The next token is a function of all tokens that memory holds for the sequence, in their order. So output
@@ -35,6 +49,8 @@ class FakeDecoder : public Decoder {
     std::function<FakeOutcome(int step, const std::vector<StepRow>& rows)> script;
     // The token after a sequence of tokens; by default one of the vocabulary, by a hash of all of them.
     std::function<Token(const std::vector<Token>& tokens)> next_token;
+    // Otherwise all logits are 0, for samplers that know what to choose; a row then costs next to nothing.
+    bool has_opinion = true;
 
     const DecoderTraits& traits() const override { return traits_; }
     DecodeStatus decode(const std::vector<StepRow>& rows) override;
@@ -47,7 +63,7 @@ class FakeDecoder : public Decoder {
     Position pos_max(SequenceId sequence) override;
 
     // Cells in use, by the fake's own account.
-    int n_cells_used() const { return *n_cells_used_; }
+    int n_cells_used() const { return n_cells_used_; }
     int n_steps() const { return n_steps_; }
     int64_t n_rows() const { return n_rows_; }
 
@@ -62,13 +78,15 @@ class FakeDecoder : public Decoder {
     Remembered& at(SequenceId sequence);
     Token after(const Remembered& sequence) const;
     void check(const std::vector<StepRow>& rows);
+    void fill(std::vector<float>& logits, const Remembered& sequence) const;
 
     DecoderTraits traits_;
+    int n_cells_used_ = 0; // the cells of `sequences_` count themselves here
     std::vector<Remembered> sequences_;
     std::vector<Token> encoded_;
-    std::map<int, std::vector<float>> outputs_;
-    std::vector<std::vector<float>> spare_;
-    std::shared_ptr<int> n_cells_used_ = std::make_shared<int>(0);
+    std::vector<int> output_at_;              // by row: its place in `outputs_`; negative: it has no output
+    std::vector<std::vector<float>> outputs_; // without an opinion one for all
+    std::vector<Position> next_;              // by sequence, while rows are checked
     int n_steps_ = 0;
     int64_t n_rows_ = 0;
 };

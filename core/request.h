@@ -1,6 +1,7 @@
 // What is asked of an engine.
 #pragma once
 
+#include "core/error.h"
 #include "core/event_queue.h"
 #include "core/row_sampler.h"
 #include "core/types.h"
@@ -27,10 +28,21 @@ struct Request {
     std::vector<Token> stop_tokens;                    // ascending; tokens that do
     int priority = 0;                                  // the larger, the earlier
     std::optional<Clock::time_point> deadline;
-    std::string name_space; // prefixes are shared with requests of the same one only
-    int n_logprobs = -1;    // likeliest tokens reported at each place; negative: not even the chosen one
-    int n_unread_max = 256; // events that may wait for the consumer before the request pauses
+    std::string name_space;   // prefixes are shared with requests of the same one only
+    int n_logprobs = -1;      // likeliest tokens reported at each place; negative: not even the chosen one
+    bool is_streaming = true; // otherwise each output comes whole, in one event
+    int n_unread_max = 256;   // events that may wait for the consumer before the request pauses
     std::shared_ptr<EventQueue> events;
+    // If there is one, each row of logits goes there, and the output waits until resume() brings it back.
+    std::shared_ptr<EventQueue> processors;
+};
+
+// What became of a row of logits that a processor was given.
+struct ProcessedRow {
+    uint64_t request = 0;
+    int output = 0;
+    std::vector<float> logits;          // as many as there were
+    std::shared_ptr<const Error> error; // the processor failed, and so does the request
 };
 
 } // namespace inllama

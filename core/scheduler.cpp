@@ -4,9 +4,32 @@
 
 namespace inllama {
 
+namespace {
+
+// So many small steps are computed before larger ones are tried again.
+constexpr int kSmallSteps = 256;
+
+} // namespace
+
 Scheduler::Scheduler(PrefixCache& cache, const DecoderTraits& traits, const SchedulerParams& params)
-    : step_rows(std::min(params.step_rows, traits.n_rows_max)), cache_(cache), traits_(traits),
-      params_(params) {}
+    : cache_(cache), traits_(traits), params_(params), budget_(params.prefill_rows),
+      step_rows_(std::min(params.step_rows, traits.n_rows_max)) {}
+
+void Scheduler::shrink_steps() {
+    step_rows_ = std::max(1, step_rows_ / 2);
+    n_small_steps_ = 0;
+}
+
+void Scheduler::note_success(const StepPlan& plan, double seconds) {
+    const auto n_decode = static_cast<int>(std::count_if(
+        plan.parts.begin(), plan.parts.end(), [](const StepPart& part) { return part.is_decode; }));
+    budget_.note(n_decode, static_cast<int>(plan.rows.size()) - n_decode, seconds);
+    n_small_steps_++;
+    if (n_small_steps_ >= kSmallSteps) {
+        n_small_steps_ = 0;
+        step_rows_ = std::min({2 * step_rows_, params_.step_rows, traits_.n_rows_max});
+    }
+}
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
     waiting_.push_back(std::move(sequence));
@@ -67,6 +90,7 @@ void Scheduler::start(Sequence& sequence) {
     sequence.id = opened.id;
     sequence.n_computed = opened.n_cached;
     sequence.phase = Phase::prefill;
+    budget_.note_prompt();
     sequence.order = n_admitted_++;
     if (!sequence.was_admitted) {
         sequence.active->n_cached += sequence.index == 0 ? opened.n_cached : 0;
@@ -82,7 +106,7 @@ std::vector<Sequence*> Scheduler::admit(Clock::time_point now) {
     };
     std::vector<std::list<std::unique_ptr<Sequence>>::iterator> order;
     for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
-        if (!is_paused(**it)) {
+        if (!(*it)->is_processing && !is_paused(**it)) {
             order.push_back(it);
         }
     }
@@ -157,7 +181,8 @@ void Scheduler::add_part(StepPlan& plan, Sequence& sequence, int n_rows) const {
         const bool is_last = has_output && at == end - 1;
         plan.rows.push_back({sequence.tokens[static_cast<size_t>(at)], at, sequence.id, is_last});
     }
-    plan.parts.push_back({&sequence, n_rows, has_output ? static_cast<int>(plan.rows.size()) - 1 : -1});
+    const int output_row = has_output ? static_cast<int>(plan.rows.size()) - 1 : -1;
+    plan.parts.push_back({&sequence, n_rows, output_row, sequence.phase == Phase::decode});
 }
 
 StepPlan Scheduler::plan() {
@@ -166,23 +191,37 @@ StepPlan Scheduler::plan() {
                                       [](const auto& sequence) { return sequence->is_suspect; });
     if (suspect != running_.end()) {
         // One that was there when a step failed shows alone whether it is to blame.
-        add_part(plan, **suspect, std::min((*suspect)->n_left(), step_rows));
+        add_part(plan, **suspect, std::min((*suspect)->n_left(), step_rows_));
         return plan;
     }
-    const bool has_prefill = std::any_of(running_.begin(), running_.end(), [](const auto& sequence) {
-        return sequence->phase == Phase::prefill;
-    });
-    const int n_decode_max = step_rows - (has_prefill ? 1 : 0);
+    const auto n_prompts =
+        static_cast<int>(std::count_if(running_.begin(), running_.end(), [](const auto& sequence) {
+            return sequence->phase == Phase::prefill && !sequence->is_processing;
+        }));
+    const int n_decode_max = step_rows_ - (n_prompts > 0 ? 1 : 0);
     for (const auto& sequence : running_) {
-        if (sequence->phase == Phase::decode && !is_paused(*sequence) &&
+        if (sequence->phase == Phase::decode && !sequence->is_processing && !is_paused(*sequence) &&
             static_cast<int>(plan.rows.size()) < n_decode_max) {
             add_part(plan, *sequence, 1);
         }
     }
     const int n_decode = static_cast<int>(plan.rows.size());
-    int budget = n_decode == 0 ? step_rows : std::min(params_.prefill_rows, step_rows - n_decode);
+    int budget = step_rows_ - n_decode;
+    if (n_decode > 0 && n_prompts > 0) {
+        if (is_turn_of_outputs_) {
+            is_turn_of_outputs_ = false;
+            return plan;
+        }
+        const PrefillShare share = budget_.share(n_decode, n_prompts);
+        if (share.is_alone) {
+            plan = {};
+            budget = step_rows_;
+            is_turn_of_outputs_ = true;
+        }
+        budget = std::min(budget, share.n_rows);
+    }
     for (const auto& sequence : running_) {
-        if (sequence->phase != Phase::prefill || budget <= 0) {
+        if (sequence->phase != Phase::prefill || sequence->is_processing || budget <= 0) {
             continue;
         }
         int n_rows = std::min(sequence->n_left(), budget);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/decoder.h"
+#include "core/prefill_budget.h"
 #include "core/prefix_cache.h"
 #include "core/sequence.h"
 
@@ -16,7 +17,7 @@ namespace inllama {
 struct SchedulerParams {
     int max_running = 16;
     int step_rows = 512;     // rows of one step
-    int prefill_rows = 32;   // prompt rows of a step that also decodes
+    int prefill_rows = 512;  // prompt rows between two tokens of an output, at most (see PrefillBudget)
     int join_tokens = 32;    // a prefix this much longer than what is there is worth waiting for
     int reserve_tokens = 64; // cells kept free for each output that is still growing
     std::chrono::milliseconds aging{1000}; // waiting this long counts as one priority more
@@ -27,6 +28,7 @@ struct StepPart {
     Sequence* sequence;
     int n_rows;
     int output_row; // index among the step's rows; -1: none
+    bool is_decode; // one row of an output that grows
 };
 
 struct StepPlan {
@@ -37,7 +39,9 @@ struct StepPlan {
 // Policy, with no thread and no clock of its own.
 //
 // 1. First come, first served within a priority; waiting raises it, so everybody starts some time.
-// 2. Running outputs get their row in each step; prompts share the rest, at least one row of it.
+// 2. Running outputs get their row in each step; prompts share the rest, at least one row of it, and as many
+// as
+//    those outputs can wait for.
 // 3. A request waits for a running one that is computing a prefix of it, instead of computing it again.
 // Threads: one at a time, the engine's.
 class Scheduler {
@@ -59,8 +63,11 @@ class Scheduler {
 
     const std::vector<std::unique_ptr<Sequence>>& running() const { return running_; }
     const std::list<std::unique_ptr<Sequence>>& waiting() const { return waiting_; }
-    // Rows per step, lowered while the decoder cannot have buffers for more.
-    int step_rows = 0;
+    int step_rows() const { return step_rows_; }
+    // The decoder could not have buffers for a step: the next ones are half as large, for a while.
+    void shrink_steps();
+    // A step was computed, in so many seconds.
+    void note_success(const StepPlan& plan, double seconds);
 
   private:
     bool is_paused(const Sequence& sequence) const;
@@ -82,6 +89,10 @@ class Scheduler {
     std::list<std::unique_ptr<Sequence>> waiting_;   // in the order of arrival
     std::vector<std::unique_ptr<Sequence>> running_; // in the order of admission
     uint64_t n_admitted_ = 0;
+    PrefillBudget budget_;
+    bool is_turn_of_outputs_ = false; // the last step was one of prompts alone, beside outputs
+    int step_rows_ = 0;
+    int n_small_steps_ = 0; // computed since they had to become smaller
 };
 
 } // namespace inllama

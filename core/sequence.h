@@ -54,6 +54,10 @@ struct Sequence {
     bool is_suspect = false;      // runs alone until a step succeeds
     bool has_seen_prompt = false; // its sampler was shown the prompt
     bool was_admitted = false;
+    bool is_processing = false;     // its logits are with the processors
+    std::vector<float> raw_logits;  // those, as the model gave them, if log-probabilities are asked for
+    int n_processed = 0;            // of the generated tokens, those that the processors know
+    std::string unpublished_text;   // of an output that is not streamed
     std::vector<Token> unpublished; // tokens whose text waits for more
     std::vector<TokenLogprobs> unpublished_logprobs;
     Clock::time_point last_token;

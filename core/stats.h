@@ -29,6 +29,7 @@ struct Stats {
     uint64_t n_cancelled = 0;
     uint64_t n_failed = 0;
     uint64_t n_rejected_full = 0;     // the queue had no room
+    uint64_t n_rejected_context = 0;  // the prompt could never fit
     uint64_t n_rejected_deadline = 0; // the time was over
     TimeHistogram step_s{1e-4};
     TimeHistogram first_token_s{1e-4};

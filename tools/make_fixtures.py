@@ -1,6 +1,6 @@
-"""Writes ``tests/model/fixtures/``: tiny models with random weights, adapters, and what a reference computes with them.
+"""Writes ``tests/model/fixtures/``: tiny models with random weights, and what a reference computes with them.
 
-    python tools/make_fixtures.py            the models and adapters; needs gguf and numpy
+    python tools/make_fixtures.py            the models, adapters and projectors; needs gguf and numpy
     python tools/make_fixtures.py --golden   also golden.npz; needs torch and transformers, see fixtures/reference.py
     python tools/make_fixtures.py --check    compare the files with what would be written, and write nothing
 
@@ -19,7 +19,7 @@ from fixtures.committed import FOLDER, GOLDEN, MAX_BYTES, write_all
 
 
 def changed_files(folder: Path) -> list[str]:
-    """Return the names of the models and adapters in a folder that are not what would be written."""
+    """Return the names of the files in a folder that are not what would be written."""
     with tempfile.TemporaryDirectory() as fresh:
         return [
             path.name

@@ -28,11 +28,11 @@ ContextParams context_params(const ModelHandle& model, const DecoderParams& para
     ContextParams made = params.context;
     const bool is_encoder_decoder = llama_model_has_encoder(model.model);
     const int n_running = is_encoder_decoder ? 1 : params.max_running;
-    made.n_batch = std::max(params.step_rows, n_running);
+    made.n_seq_max = n_running + (has_state(model.model) && !params.is_split ? kSnapshots : 0);
+    made.n_batch = std::max<int64_t>(params.step_rows, made.n_seq_max);
     made.n_ubatch = made.n_batch;
-    made.n_seq_max = n_running + (has_state(model.model) ? kSnapshots : 0);
     made.n_outputs_max = made.n_seq_max;
-    made.kv_unified = true;
+    made.kv_unified = !params.is_split;
     return made;
 }
 
@@ -61,7 +61,7 @@ LlamaDecoder::LlamaDecoder(const std::shared_ptr<ModelHandle>& model, const Deco
         throw Error(ErrorKind::UnsupportedError, "this model generates no text: it has no decoder");
     }
     const llama_vocab* vocab = model->vocab();
-    traits_.memory = kind_of(*model, memory);
+    traits_.memory = params.is_split ? MemoryKind::whole : kind_of(*model, memory);
     const bool is_recurrent = traits_.memory == MemoryKind::recurrent;
     const auto n_ctx = static_cast<int>(llama_n_ctx(handle_->context));
     traits_.n_cells = llama_model_is_recurrent(model->model) ? kManyCells : n_ctx;

@@ -15,6 +15,7 @@ struct DecoderParams {
     ContextParams context; // n_batch, n_ubatch, n_seq_max, n_outputs_max and kv_unified are set by the others
     int max_running = 16;
     int step_rows = 512;
+    bool is_split = false; // each sequence has cells of its own, and nothing is shared
 };
 
 // Owns a context. Sequences, rows and positions come from the engine's own account, so they are not checked

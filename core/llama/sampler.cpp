@@ -1,6 +1,5 @@
 #include "core/llama/sampler.h"
 
-#include "core/argmax.h"
 #include "core/error.h"
 #include "core/llama/sampler_build.h"
 #include "core/platform/stack.h"
@@ -38,7 +37,9 @@ Error not_numbers() {
 } // namespace
 
 struct Sampler::Candidates {
+    std::vector<Candidate> kept; // by the head
     std::vector<llama_token_data> data;
+    bool is_sorted = false;
 };
 
 void Sampler::Free::operator()(llama_sampler* sampler) const {
@@ -57,17 +58,17 @@ Sampler::Sampler(std::shared_ptr<const Tokenizer> tokenizer, const std::vector<S
                 std::to_string(n_selecting) + " of " + std::to_string(stages.size()) + " samplers")
             .with("n_selecting", n_selecting);
     }
-    for (const SamplerStage& stage : stages) {
-        add(stage);
+    const size_t n_head = note_head(stages);
+    for (size_t i = 0; i < stages.size(); i++) {
+        add(stages[i], i < n_head);
     }
-    note_greedy(stages);
     must_accept_ = std::holds_alternative<AdaptiveP>(stages.back());
 }
 
 Sampler::Sampler(const Sampler& other, Chain chain)
     : tokenizer_(other.tokenizer_), chain_(std::move(chain)), candidates_(std::make_unique<Candidates>()),
-      is_greedy_(other.is_greedy_), biases_(other.biases_), must_accept_(other.must_accept_),
-      is_lazy_(other.is_lazy_), n_lazy_bytes_(other.n_lazy_bytes_), is_broken_(other.is_broken_) {
+      head_(other.head_), biases_(other.biases_), must_accept_(other.must_accept_), is_lazy_(other.is_lazy_),
+      n_lazy_bytes_(other.n_lazy_bytes_), is_broken_(other.is_broken_) {
     for (int32_t i = 0; i < llama_sampler_chain_n(chain_.get()); i++) {
         llama_sampler* sampler = llama_sampler_chain_get(chain_.get(), i);
         if (std::string(llama_sampler_name(sampler)) == "grammar") {
@@ -78,8 +79,12 @@ Sampler::Sampler(const Sampler& other, Chain chain)
 
 Sampler::~Sampler() = default;
 
-void Sampler::add(const SamplerStage& stage) {
-    llama_sampler* sampler = build_sampler(*tokenizer_, stage);
+void Sampler::add(const SamplerStage& stage, bool is_head) {
+    Chain made(build_sampler(*tokenizer_, stage)); // checks its options too
+    if (is_head) {
+        return;
+    }
+    llama_sampler* sampler = made.release();
     llama_sampler_chain_add(chain_.get(), sampler);
     if (const auto* grammar = std::get_if<Grammar>(&stage)) {
         grammars_.push_back(sampler);
@@ -87,16 +92,32 @@ void Sampler::add(const SamplerStage& stage) {
     }
 }
 
-void Sampler::note_greedy(const std::vector<SamplerStage>& stages) {
-    const auto* bias = stages.size() == 2 ? std::get_if<LogitBias>(&stages[0]) : nullptr;
-    is_greedy_ = std::holds_alternative<Greedy>(stages.back()) && (stages.size() == 1 || bias != nullptr);
-    if (is_greedy_ && bias != nullptr) {
+// A chain that begins with a choice among all tokens, biased or not, is entered behind it. Returns how many
+// stages that replaces. None of them learns from accepted tokens.
+size_t Sampler::note_head(const std::vector<SamplerStage>& stages) {
+    const auto* bias = std::get_if<LogitBias>(&stages.front()); // the last stage is a selecting one
+    const size_t first = bias != nullptr ? 1 : 0;
+    const SamplerStage& stage = stages[first];
+    bool has_min_p = false;
+    if (std::holds_alternative<Greedy>(stage)) {
+        head_ = Greedy{};
+    } else if (const auto* k = std::get_if<TopK>(&stage); k != nullptr && k->k > 0) {
+        head_ = *k;
+    } else if (const auto* p = std::get_if<TopP>(&stage); p != nullptr && p->p < 1.0 && p->min_keep <= 1) {
+        const auto* min_p = std::get_if<MinP>(&stages[first + 1]); // as it never drops the likeliest one
+        has_min_p = min_p != nullptr && min_p->min_keep <= 1;
+        head_ = Nucleus{p->p, has_min_p ? min_p->p : 0.0};
+    } else {
+        return 0;
+    }
+    if (bias != nullptr) {
         std::map<Token, float> sums;
         for (const auto& [token, value] : bias->biases) {
             sums[token] += static_cast<float>(value);
         }
         biases_.assign(sums.begin(), sums.end());
     }
+    return first + (has_min_p ? 2 : 1);
 }
 
 void Sampler::check_usable() const {
@@ -136,24 +157,53 @@ Token Sampler::sample(const float* logits, size_t n, bool accept) {
     return token;
 }
 
-Token Sampler::select(const float* logits, size_t n) {
-    // Sorting with a NaN is undefined behaviour, so the row is looked at once before anything else.
-    const Argmax largest = argmax(logits, n, biases_);
+// Sorting with a NaN is undefined behaviour, so every row is looked at before anything else.
+void Sampler::fill_candidates(const float* logits, size_t n) {
+    auto& data = candidates_->data;
+    const auto take_kept = [&] {
+        data.clear();
+        for (const Candidate& candidate : candidates_->kept) {
+            data.push_back({candidate.token, candidate.logit, 0.0f});
+        }
+    };
+    Argmax largest{kNegativeInfinity, 0, false};
+    if (const auto* k = std::get_if<TopK>(&head_)) {
+        const size_t n_kept = std::min(static_cast<size_t>(k->k), n);
+        largest.has_nan = !top_k(logits, n, n_kept, biases_, candidates_->kept);
+        largest.value = candidates_->kept.empty() ? kNegativeInfinity : candidates_->kept.front().logit;
+        candidates_->is_sorted = true;
+    } else {
+        largest = argmax(logits, n, biases_);
+        candidates_->is_sorted = false;
+    }
     if (largest.has_nan || largest.value == -kNegativeInfinity) {
         throw not_numbers();
     }
     if (largest.value == kNegativeInfinity) {
         throw biases_.empty() ? not_numbers() : no_token(false);
     }
-    if (is_greedy_) {
-        return static_cast<Token>(largest.index);
+    if (std::holds_alternative<TopK>(head_)) {
+        take_kept();
+    } else if (const auto* nucleus = std::get_if<Nucleus>(&head_)) {
+        top_p(logits, n, nucleus->p, nucleus->min_p, biases_, largest, candidates_->kept);
+        take_kept();
+    } else if (std::holds_alternative<Greedy>(head_)) {
+        data.assign(1, {static_cast<Token>(largest.index), largest.value, 0.0f});
+    } else {
+        data.resize(n);
+        for (size_t i = 0; i < n; i++) {
+            data[i] = {static_cast<Token>(i), logits[i], 0.0f};
+        }
     }
+}
+
+Token Sampler::select(const float* logits, size_t n) {
+    fill_candidates(logits, n);
     auto& data = candidates_->data;
-    data.resize(n);
-    for (size_t i = 0; i < n; i++) {
-        data[i] = {static_cast<Token>(i), logits[i], 0.0f};
+    if (std::holds_alternative<Greedy>(head_)) {
+        return data.front().id;
     }
-    llama_token_data_array candidates = {data.data(), n, -1, false};
+    llama_token_data_array candidates = {data.data(), data.size(), -1, candidates_->is_sorted};
     try {
         llama_sampler_apply(chain_.get(), &candidates);
     } catch (const std::exception& error) {

@@ -5,10 +5,12 @@
 #include "core/llama/context.h"
 #include "core/llama/sampler_stage.h"
 #include "core/llama/tokenizer.h"
+#include "core/logits.h"
 #include "core/types.h"
 
 #include <memory>
 #include <utility>
+#include <variant>
 #include <vector>
 
 struct llama_sampler;
@@ -48,11 +50,17 @@ class Sampler {
     };
     using Chain = std::unique_ptr<llama_sampler, Free>;
     struct Candidates;
+    // top_p and min_p together.
+    struct Nucleus {
+        double p;
+        double min_p;
+    };
 
     Sampler(const Sampler& other, Chain chain);
-    void add(const SamplerStage& stage);
-    void note_greedy(const std::vector<SamplerStage>& stages);
+    void add(const SamplerStage& stage, bool is_head);
+    size_t note_head(const std::vector<SamplerStage>& stages);
     Token select(const float* logits, size_t n);
+    void fill_candidates(const float* logits, size_t n);
     void accept_checked(Token token);
     bool allows(Token token) const;
     void check_usable() const;
@@ -62,12 +70,12 @@ class Sampler {
     std::vector<llama_sampler*> grammars_; // owned by the chain
     std::unique_ptr<Candidates> candidates_;
     mutable ExclusiveUse use_;
-    bool is_greedy_ = false;                      // nothing but the largest logit and biases_ count
-    std::vector<std::pair<Token, float>> biases_; // of a greedy chain: ascending, one per token
-    bool must_accept_ = false;                    // adaptive_p keeps a choice that only accept() may consume
-    bool is_lazy_ = false;                        // a grammar waits for its trigger
-    size_t n_lazy_bytes_ = 0;                     // what its regular expression searches
-    bool is_broken_ = false;                      // an exception left a grammar's state unknown
+    std::variant<std::monostate, Greedy, TopK, Nucleus> head_; // the first stages, where we are faster
+    RowBiases biases_;                                         // of the head
+    bool must_accept_ = false; // adaptive_p keeps a choice that only accept() may consume
+    bool is_lazy_ = false;     // a grammar waits for its trigger
+    size_t n_lazy_bytes_ = 0;  // what its regular expression searches
+    bool is_broken_ = false;   // an exception left a grammar's state unknown
 };
 
 } // namespace inllama

@@ -6,6 +6,8 @@
 """
 
 import os as _os
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 # ggml reads it when _core is loaded; without it a crash would fork a debugger to print a backtrace.
 _os.environ.setdefault("GGML_NO_BACKTRACE", "1")
@@ -52,15 +54,22 @@ from inllama.errors import (  # noqa: E402
     UnsupportedError,
 )
 from inllama.llm import LLM  # noqa: E402
-from inllama.outputs import Choice, Chunk, Completion, Timings, Usage  # noqa: E402
+from inllama.outputs import Choice, Chunk, Completion, Timings, TokenLogprob, Usage  # noqa: E402
 from inllama.params import EngineOptions, ModelOptions, RequestOptions, SamplingParams  # noqa: E402
+from inllama.stats import Histogram, Stats  # noqa: E402
 from inllama.stream import TextStream  # noqa: E402
+
+if _TYPE_CHECKING:
+    from inllama.async_llm import AsyncLLM
+    from inllama.async_stream import AsyncTextStream
 
 __version__ = _build_config.VERSION
 
 __all__ = [
     "LLM",
     "Adapter",
+    "AsyncLLM",
+    "AsyncTextStream",
     "Batch",
     "BuildInfo",
     "Choice",
@@ -78,6 +87,7 @@ __all__ = [
     "EngineOptions",
     "ForkedEngineError",
     "GrammarError",
+    "Histogram",
     "IncompleteOutputError",
     "InllamaError",
     "InsufficientMemoryError",
@@ -92,10 +102,12 @@ __all__ = [
     "SamplerStage",
     "SamplingParams",
     "StateError",
+    "Stats",
     "TemplateError",
     "TextStream",
     "Timings",
     "TokenDecoder",
+    "TokenLogprob",
     "Tokenizer",
     "UnsupportedError",
     "Usage",
@@ -105,9 +117,28 @@ __all__ = [
     "samplers",
 ]
 
+# They need asyncio, which takes as long to import as everything else.
+_LATER = {"AsyncLLM": "inllama.async_llm", "AsyncTextStream": "inllama.async_stream"}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'inllama' has no attribute {name!r}")
+    import importlib
+
+    public = getattr(importlib.import_module(_LATER[name]), name)
+    public.__module__ = "inllama"
+    globals()[name] = public
+    return public
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 # Tracebacks and documentation show the public names.
 for _name in __all__:
-    _public = globals()[_name]
+    _public = globals().get(_name)
     if isinstance(_public, type):
         _public.__module__ = "inllama"
 del _name, _public

@@ -802,7 +802,7 @@ class EventQueue:
 
     def __init__(self) -> None: ...
     def take(
-        self,
+        self, wait: float = 0.0, limit: int | None = None
     ) -> list[
         tuple[
             int,
@@ -815,14 +815,12 @@ class EventQueue:
             int | None,
             Exception | None,
             tuple[int, int, int, float, float, float, float] | None,
+            Any,
         ]
     ]:
         """
-        Return all events there are: request, output, text, tokens, logprobs, finish, index of the stop string, stop token, error, summary.
+        Return the events there are, at most ``limit``; if there are none, wait for some, at most so many seconds. Each is: request, output, text, tokens, logprobs, finish, index of the stop string, stop token, error, summary, logits.
         """
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for events, at most so long; return whether there are some."""
 
     def descriptor(self) -> int:
         """Return a file descriptor that is readable while there are events."""
@@ -830,7 +828,6 @@ class EventQueue:
 class Engine:
     """Computes requests on a thread of its own. Any thread."""
 
-    def __init__(self, model: Model, options: dict[str, object]) -> None: ...
     def submit(
         self,
         events: EventQueue,
@@ -838,9 +835,20 @@ class Engine:
         fields: dict[str, object],
         seeds: Sequence[int],
         request: dict[str, object],
+        processors: EventQueue | None,
     ) -> int:
         """
-        Take a request, whose events come through ``events``; return its number.
+        Take a request, whose events come through ``events``; return its number. Its rows of logits go to ``processors``, if given, and come back through ``resume``.
+        """
+
+    def resume(
+        self,
+        request: int,
+        output: int,
+        logits: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)] | None,
+    ) -> None:
+        """
+        Go on with an output from processed logits, ``(n_vocab,)``; with ``None`` its request fails.
         """
 
     def wait_for_room(self, seconds: float) -> bool:
@@ -858,5 +866,24 @@ class Engine:
     def n_ctx(self) -> int:
         """Positions of the longest sequence."""
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> dict[str, Any]:
         """Return what the engine has done and is doing."""
+
+class LlamaEngine(Engine):
+    """Computes with a model."""
+
+    def __init__(self, model: Model, options: dict[str, object]) -> None: ...
+
+class FakeFaults:
+    """Steps of fake engines that shall fail."""
+
+    def __init__(self) -> None: ...
+    def add(self, n: int, status: str) -> None:
+        """
+        Let the next ``n`` steps fail: ``failed, no_room, no_memory, aborted``.
+        """
+
+class FakeEngine(Engine):
+    """Computes without a model: ``reply`` in a request is what it writes."""
+
+    def __init__(self, options: dict[str, object], step_s: float, faults: FakeFaults) -> None: ...

@@ -4,50 +4,31 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+import weakref
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import inllama._core as _core
-from inllama._core import Model
+from inllama._core import Model, Tokenizer
 from inllama._exit import close_at_exit
-from inllama.errors import EngineClosedError, InvalidRequestError, QueueFullError
+from inllama.errors import InllamaError, QueueFullError, UnsupportedError
 from inllama.model import load_model, recommended_params
 from inllama.options import split_keywords
-from inllama.params import EngineOptions, ModelOptions, RequestOptions, SamplingParams
+from inllama.params import EngineOptions, ModelOptions, SamplingParams
+from inllama.processors import Processors
+from inllama.request import Prepared
+from inllama.stats import Stats
 
 # How long a wait goes on before Python looks for signals.
-_SLICE_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request as the native engine takes it.
-
-    Attributes:
-        request_id: Its name.
-        tokens: The prompt, ``(n_prompt,)``.
-        fields: Options of the sampler chain.
-        seeds: One per output.
-        limits: What ends an output.
-        stops: Texts that end an output.
-        is_reproducible: Whether nothing else may run with it.
-    """
-
-    request_id: str
-    tokens: Sequence[int]
-    fields: dict[str, object]
-    seeds: list[int]
-    limits: dict[str, object]
-    stops: tuple[str, ...]
-    is_reproducible: bool
+SLICE_S = 0.1
 
 
 class Engine:
     """Computes the requests of all threads together over one KV cache, on a thread of its own.
 
-    Prefixes that requests have in common are computed once. Any thread may use it; ``LLM`` is its face.
+    Prefixes that requests have in common are computed once. Any thread may use it; ``LLM`` and ``AsyncLLM`` are its
+    faces.
 
     Args:
         model: A path, ``"demo"`` for the small model inside the package, or a loaded ``Model``, which is then not
@@ -64,50 +45,79 @@ class Engine:
     def __init__(self, model: str | os.PathLike[str] | Model = "demo", **options: Any) -> None:
         if model is None:
             raise TypeError("model must be a path, 'demo' or a Model, not None")
-        engine, loading = split_keywords(options, EngineOptions, ModelOptions)
-        self._options = EngineOptions.from_keywords(engine)
+        checked, loading = checked_options(model, options)
         self._owns_model = not isinstance(model, Model)
-        if isinstance(model, Model):
-            if loading:
-                raise TypeError(f"{next(iter(loading))!r} is an option of loading, but the model is loaded already")
-            self._model = model
-        else:
-            self._model = load_model(model, ModelOptions.from_keywords(loading))
+        self._model: Model | None = model if isinstance(model, Model) else load_model(model, loading)
         try:
-            self._default_params = recommended_params(self._model).over(SamplingParams.defaults())
-            self._native = _core.Engine(self._model, self._native_options())
+            self._start(checked, recommended_params(self._model).over(SamplingParams.defaults()))
         except BaseException:
             if self._owns_model:
                 self._model.close()
             raise
+
+    def _start(self, options: EngineOptions, default_params: SamplingParams) -> None:
+        self._options = options
+        self._default_params = default_params
+        self._native = self._make_native()
         # Computes the reproducible requests, one at a time.
         self._alone: _core.Engine | None = None
+        self._making = threading.Lock()  # of that
+        # Held for moments only: a thread that makes something may never come back once the interpreter ends.
         self._lock = threading.Lock()
+        self._processors: Processors | None = None
         close_at_exit(self)
 
-    def _native_options(self, **changed: object) -> dict[str, object]:
+    def _make_native(self, **changed: object) -> _core.Engine:
         options = self._options
         n_ctx = None if options.n_ctx == "auto" else int(options.n_ctx)
-        return {**options.to_dict(), "n_ctx": n_ctx, "n_threads": options.n_threads, **changed}
+        return _core.LlamaEngine(
+            self.model, {**options.to_dict(), "n_ctx": n_ctx, "n_threads": options.n_threads, **changed}
+        )
 
     def _native_for(self, request: Prepared) -> _core.Engine:
         if not request.is_reproducible:
             return self._native
-        with self._lock:
-            self.check_usable()
+        with self._making:
             if self._alone is None:
-                self._alone = _core.Engine(self._model, self._native_options(max_running=1, prefix_cache=False))
-            return self._alone
+                self.check_usable()
+                made = self._make_native(max_running=1, prefix_cache=False)
+                with self._lock:
+                    if not self.closed:
+                        self._alone = made
+                if self._alone is None:
+                    made.close()
+            return self._alone or self._native
+
+    def _processors_for(self, request: Prepared) -> Processors | None:
+        if not request.processors:
+            return None
+        with self._lock:
+            if self._processors is None:
+                self._processors = Processors()
+                weakref.finalize(self, self._processors.close)
+            return self._processors
 
     @property
     def model(self) -> Model:
         """The loaded model."""
+        if self._model is None:
+            raise UnsupportedError("this engine computes without a model")
         return self._model
+
+    @property
+    def model_name(self) -> str:
+        """What results call the model."""
+        return os.path.basename(self.model.path)
 
     @property
     def n_ctx(self) -> int:
         """Tokens that one request can use, prompt and output together."""
         return self._native.n_ctx
+
+    @property
+    def max_running(self) -> int:
+        """Outputs that are generated at the same time."""
+        return self._options.max_running
 
     @property
     def closed(self) -> bool:
@@ -119,47 +129,83 @@ class Engine:
         """The sampling options of a request that sets none: the model's recommendations over inllama's defaults."""
         return self._default_params
 
-    def stats(self) -> dict[str, int]:
-        """Return counts: what is running and waiting, cells of the KV cache, tokens computed and shared, and more."""
-        return self._native.stats()
+    def encode(self, text: str, *, parse_special: bool = False) -> list[int]:
+        """Return the tokens of a prompt."""
+        tokens: list[int] = self._tokenizer().encode(text, parse_special=parse_special).tolist()
+        return tokens
 
-    def submit(self, events: _core.EventQueue, request: Prepared, *, wait: bool) -> int:
+    def piece(self, token: int) -> bytes:
+        """Return the bytes that a token stands for."""
+        return self._tokenizer().piece(token)
+
+    def pieces(self) -> Callable[[int], bytes]:
+        """Return ``piece`` as a function that works after ``close()`` too."""
+        return self.piece if self._model is None else self._tokenizer().piece
+
+    def _tokenizer(self) -> Tokenizer:
+        try:
+            return self.model.tokenizer
+        except InllamaError:
+            self.check_usable()  # it was closed with the engine
+            raise
+
+    def stats(self) -> Stats:
+        """Return what was done and is there: requests, tokens, cells of the KV cache, times."""
+        return Stats.of(*(native.stats() for native in self._natives()))
+
+    def _natives(self) -> list[_core.Engine]:
+        return [native for native in (self._native, self._alone) if native is not None]
+
+    def make_ready(self, request: Prepared) -> None:
+        """Make what the request needs, if it is the first of its kind; that may take a while."""
+        self._native_for(request)
+
+    def submit(self, events: _core.EventQueue, request: Prepared) -> int:
         """Hand a request over; its events come through ``events``. Returns its number.
 
         Raises:
-            QueueFullError: There is no room, and ``wait`` is false.
+            QueueFullError: There is no room.
             ContextFullError: The prompt does not fit.
             EngineClosedError: ``close()`` was called.
         """
         native = self._native_for(request)
+        processors = self._processors_for(request)
+        if processors is None:
+            return native.submit(events, request.tokens, request.fields, request.seeds, request.limits, None)
+        return processors.submit(native, events, request)
+
+    def submit_waiting(self, events: _core.EventQueue, request: Prepared) -> int:
+        """``submit``, but wait for room; Ctrl-C ends it."""
         while True:
             try:
-                return native.submit(events, request.tokens, request.fields, request.seeds, request.limits)
+                return self.submit(events, request)
             except QueueFullError:
-                if not wait:
-                    raise
-            while not native.wait_for_room(_SLICE_S):
-                pass
+                self.wait_for_room(request)
+
+    def wait_for_room(self, request: Prepared) -> None:
+        """Wait a moment, or until ``request`` may find room."""
+        self._native_for(request).wait_for_room(SLICE_S)
 
     def cancel(self, request: int) -> None:
         """End a request at the next step."""
-        for native in (self._native, self._alone):
-            if native is not None:
-                native.cancel(request)
+        for native in self._natives():
+            native.cancel(request)
 
     def close(self) -> None:
         """End all requests with ``EngineClosedError``, and the engine; free the model if it was loaded here."""
+        self._native.close()
         with self._lock:
-            for native in (self._native, self._alone):
-                if native is not None:
-                    native.close()
-            if self._owns_model:
-                self._model.close()
+            alone, processors = self._alone, self._processors
+        if alone is not None:
+            alone.close()
+        if processors is not None:
+            processors.close()
+        if self._owns_model and self._model is not None:
+            self._model.close()
 
     def check_usable(self) -> None:
-        """Raise ``EngineClosedError`` once closed."""
-        if self.closed:
-            raise EngineClosedError("the engine is closed; make a new one")
+        """Raise ``EngineClosedError`` once closed, ``ForkedEngineError`` in a child process."""
+        self._native.wait_for_room(0)
 
     def __enter__(self) -> Self:
         return self
@@ -170,58 +216,25 @@ class Engine:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Engine({self._model!r}{', closed' if self.closed else ''})"
+        return f"{type(self).__name__}({self.model_name!r}{', closed' if self.closed else ''})"
 
 
-def wait_for(events: _core.EventQueue) -> None:
-    """Wait until there are events; Ctrl-C ends it."""
-    while not events.wait(_SLICE_S):
-        pass
+def checked_options(model: object, options: Mapping[str, Any]) -> tuple[EngineOptions, ModelOptions]:
+    """Return the options for an engine of ``model``.
+
+    Raises:
+        InvalidRequestError: An option has a value that is not possible.
+        TypeError: An option that does not exist, or one of loading for a ``Model``.
+    """
+    engine, loading = split_keywords(options, EngineOptions, ModelOptions)
+    if loading and isinstance(model, Model):
+        raise TypeError(f"{next(iter(loading))!r} is an option of loading, but the model is loaded already")
+    return EngineOptions.from_keywords(engine), ModelOptions.from_keywords(loading)
 
 
-def prepare(
-    engine: Engine, prompt: str | Sequence[int], params: SamplingParams | None, options: dict[str, Any], name: str
-) -> Prepared:
-    """Check a request's arguments and put it into the form that the engine takes."""
-    engine.check_usable()
-    if params is not None and not isinstance(params, SamplingParams):
-        raise TypeError(f"params must be SamplingParams, not {type(params).__name__}; give options as keywords")
-    sampling, asked = split_keywords(options, SamplingParams, RequestOptions)
-    request = RequestOptions.from_keywords(asked)
-    full = (params or SamplingParams()).updated(sampling).over(engine.default_params)
-    first = _core.random_seed() if full.seed is None else full.seed
-    limits: dict[str, object] = {
-        "max_tokens": full.max_tokens,
-        "stop": list(full.stop or ()),
-        "stop_token_ids": list(full.stop_token_ids or ()),
-        "timeout_s": request.timeout_s,
-    }
-    return Prepared(
-        request_id=request.request_id or name,
-        tokens=_tokens(engine.model, prompt, request),
-        fields={key: value for key, value in full.to_dict().items() if key not in (*limits, "seed")},
-        seeds=[(first + i) % (2**32 - 1) for i in range(request.n)],
-        limits=limits,
-        stops=tuple(full.stop or ()),
-        is_reproducible=request.reproducible,
-    )
-
-
-def _tokens(model: Model, prompt: str | Sequence[int], options: RequestOptions) -> Sequence[int]:
-    if isinstance(prompt, str):
-        encoded = model.tokenizer.encode(prompt, parse_special=options.parse_special)
-        tokens: list[int] = encoded.tolist()
-    else:
-        tokens = [_token(token) for token in prompt]
-    if not tokens:
-        raise InvalidRequestError("the prompt has no tokens; give it some text")
-    return tokens
-
-
-def _token(value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"a prompt of token ids must hold integers, not {type(value).__name__}")
-    token: int = value.__index__()
-    if not 0 <= token < 2**31:
-        raise InvalidRequestError(f"token {token} is not in the vocabulary", token=token)
-    return token
+def wait_for(events: _core.EventQueue) -> list[Any]:
+    """Wait until there are events and take them; Ctrl-C ends it."""
+    while True:
+        taken = events.take(SLICE_S)
+        if taken:
+            return taken

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias, overload
+from typing import Any, Literal, Self, overload
 
 from inllama._core import Model
-from inllama.engine import Engine, Prepared, prepare
-from inllama.errors import InllamaError, InvalidRequestError
+from inllama.engine import Engine
 from inllama.outputs import Completion
 from inllama.params import SamplingParams
-from inllama.stream import TextStream, complete_all
-
-Prompt: TypeAlias = str | Sequence[int]
+from inllama.request import Prepared, Prompt, Template, is_one
+from inllama.rows import (
+    Row,
+    RowSource,
+    check_on_error,
+    check_rows,
+    checked_window,
+    complete_each,
+    indexed,
+    result_of,
+)
+from inllama.stats import Stats
+from inllama.stream import TextStream
 
 
 class LLM:
@@ -117,38 +125,102 @@ class LLM:
             EngineClosedError: ``close()`` was called.
             DecodeError: The request could not be computed.
         """
-        if on_error not in ("raise", "return"):
-            raise InvalidRequestError(f"on_error is {on_error!r}; use 'raise' or 'return'", option="on_error")
-        if _is_one(prompt):
-            return self.stream(prompt, params, **options).result()  # type: ignore[arg-type]
+        raises = check_on_error(on_error, "return")
+        if is_one(prompt):
+            template = Template(self._engine, params, options, is_streaming=False)
+            return TextStream(self._engine, template.prepare(prompt)).result()  # type: ignore[arg-type]
+        source = RowSource(self._engine, params, options)
         requests: list[Prepared | Exception] = []
         for index, one in enumerate(prompt):
-            try:
-                requests.append(self._prepare(one, params, options))  # type: ignore[arg-type]
-            except Exception as error:
-                if on_error == "raise":
-                    raise _with_index(error, index) from None
-                requests.append(error)
-        rows: list[Completion | Exception | None] = [one if isinstance(one, Exception) else None for one in requests]
-        ended = complete_all(self._engine, requests)
+            request = source.prepare(one)  # type: ignore[arg-type]
+            if raises and isinstance(request, Exception):
+                raise indexed(request, index)
+            requests.append(request)
+        rows: list[Any] = [None] * len(requests)
+        ended = complete_each(self._engine, iter(requests), window=max(len(requests), 1), ordered=False)
         try:
             for index, reception in ended:
-                if reception.error is not None and on_error == "raise":
-                    raise _with_index(reception.error, index)
-                rows[index] = reception.error or reception.completion()
+                rows[index] = result_of(index, reception, raises=raises)
         finally:
             ended.close()
-        return rows  # type: ignore[return-value]
+        return rows
 
-    def stream(self, prompt: Prompt, params: SamplingParams | None = None, **options: Any) -> TextStream:
-        """Start generating the model's continuation of ``prompt``; arguments and errors as ``generate``."""
-        return TextStream(self._engine, self._prepare(prompt, params, options))
+    def stream(
+        self, prompt: Prompt, params: SamplingParams | None = None, *, wait: bool = True, **options: Any
+    ) -> TextStream:
+        """Start generating the model's continuation of ``prompt``; arguments and errors as ``generate``.
 
-    def _prepare(self, prompt: Prompt, params: SamplingParams | None, options: dict[str, Any]) -> Prepared:
-        return prepare(self._engine, prompt, params, options, name=f"cmpl-{uuid.uuid4().hex}")
+        Args:
+            prompt: A text or token ids.
+            params: Sampling options; a keyword overrides its field.
+            wait: Wait while the engine's queue is full; otherwise raise ``QueueFullError``.
+            **options: Fields of ``SamplingParams`` and ``RequestOptions``.
+        """
+        template = Template(self._engine, params, options, is_streaming=True)
+        return TextStream(self._engine, template.prepare(prompt), wait=wait)
 
-    def stats(self) -> dict[str, int]:
-        """Return the engine's counts."""
+    @overload
+    def map(
+        self,
+        requests: Iterable[Row],
+        params: SamplingParams | None = None,
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        on_error: Literal["raise"] = "raise",
+        **options: Any,
+    ) -> Generator[Completion, None, None]: ...
+
+    @overload
+    def map(
+        self,
+        requests: Iterable[Row],
+        params: SamplingParams | None = None,
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        on_error: Literal["yield"],
+        **options: Any,
+    ) -> Generator[Completion | Exception, None, None]: ...
+
+    def map(
+        self,
+        requests: Iterable[Row],
+        params: SamplingParams | None = None,
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        on_error: Literal["raise", "yield"] = "raise",
+        **options: Any,
+    ) -> Generator[Completion, None, None] | Generator[Completion | Exception, None, None]:
+        """Generate for any number of prompts in flat memory: the next ones are read as others end.
+
+        Args:
+            requests: Prompts, or mappings with a ``prompt`` and options of that row.
+            params: Sampling options of all rows; a keyword overrides its field.
+            ordered: Give results in the order of the requests; otherwise as they end.
+            window: Rows that are computed or wait to be read, at most; by default four times ``max_running``.
+            on_error: Raise the first error, with ``.index``, or yield errors in their places.
+            **options: Fields of ``SamplingParams`` and ``RequestOptions``.
+        """
+        raises = check_on_error(on_error, "yield")
+        check_rows(requests, Iterable)
+        source = RowSource(self._engine, params, options)
+        limit = checked_window(self._engine, window)
+        return self._map(source, requests, limit, ordered, raises)
+
+    def _map(
+        self, source: RowSource, requests: Iterable[Row], window: int, ordered: bool, raises: bool
+    ) -> Generator[Completion | Exception, None, None]:
+        ended = complete_each(self._engine, (source.prepare(row) for row in requests), window=window, ordered=ordered)
+        try:
+            for index, reception in ended:
+                yield result_of(index, reception, raises=raises)
+        finally:
+            ended.close()
+
+    def stats(self) -> Stats:
+        """Return what the engine has done and is doing."""
         return self._engine.stats()
 
     def close(self) -> None:
@@ -165,23 +237,4 @@ class LLM:
         self.close()
 
     def __repr__(self) -> str:
-        return f"LLM({self.model!r}{', closed' if self._engine.closed else ''})"
-
-
-def _with_index(error: Exception, index: int) -> Exception:
-    if isinstance(error, InllamaError):
-        error.fields["index"] = index
-    return error
-
-
-def _is_one(prompt: object) -> bool:
-    if isinstance(prompt, str):
-        return True
-    if isinstance(prompt, (bytes, bytearray, memoryview)):
-        raise TypeError(f"prompt must be text or token ids, not {type(prompt).__name__}; decode it first")
-    if not isinstance(prompt, Sequence) and not hasattr(prompt, "__array__"):
-        raise TypeError(f"prompt must be text, token ids or a list of those, not {type(prompt).__name__}")
-    if len(prompt) == 0:  # type: ignore[arg-type]
-        return False
-    first = prompt[0]  # type: ignore[index]
-    return hasattr(first, "__index__") and not hasattr(first, "__len__")  # an array has both
+        return f"LLM({self._engine.model_name!r}{', closed' if self._engine.closed else ''})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,6 +47,23 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How likely a token was at its place, before any sampling option.
+
+    Attributes:
+        token: Its id.
+        piece: The bytes that it stands for.
+        logprob: The natural logarithm of its probability.
+        top: The likeliest tokens there, falling, if they were asked for.
+    """
+
+    token: int
+    piece: bytes
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One output of a request.
 
@@ -56,6 +74,7 @@ class Choice:
         finish_reason: ``stop``, ``length`` or ``cancelled``.
         stop: The stop string or the stop token that ended it, if one did.
         seed: Of its random numbers.
+        logprobs: Of each token, if they were asked for.
     """
 
     index: int
@@ -64,6 +83,7 @@ class Choice:
     finish_reason: FinishReason
     stop: str | int | None
     seed: int
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +129,11 @@ class Completion:
         """Seed of the first output."""
         return self.choices[0].seed
 
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...] | None:
+        """Log-probabilities of the first output's tokens, if they were asked for."""
+        return self.choices[0].logprobs
+
     def to_dict(self) -> dict[str, Any]:
         """Return the shape of an OpenAI text completion."""
         return {
@@ -116,7 +141,12 @@ class Completion:
             "object": "text_completion",
             "model": self.model,
             "choices": [
-                {"index": choice.index, "text": choice.text, "finish_reason": choice.finish_reason, "logprobs": None}
+                {
+                    "index": choice.index,
+                    "text": choice.text,
+                    "finish_reason": choice.finish_reason,
+                    "logprobs": _logprobs_of(choice),
+                }
                 for choice in self.choices
             ],
             "usage": {
@@ -138,6 +168,7 @@ class Chunk:
         index: Which of the request's outputs.
         finish_reason: In the last chunk of an output, why it ended.
         stop: In the last chunk, the stop string or stop token that ended it.
+        logprobs: Of each token, if they were asked for.
     """
 
     text: str
@@ -145,3 +176,29 @@ class Chunk:
     index: int = 0
     finish_reason: FinishReason | None = None
     stop: str | int | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+def _logprobs_of(choice: Choice) -> dict[str, Any] | None:
+    if choice.logprobs is None:
+        return None
+    characters = codecs.getincrementaldecoder("utf-8")("replace")
+    offsets, n_characters = [], 0
+    for one in choice.logprobs:
+        offsets.append(n_characters)
+        n_characters += len(characters.decode(one.piece))
+    return {
+        "tokens": [_spelling(one) for one in choice.logprobs],
+        "token_logprobs": [one.logprob for one in choice.logprobs],
+        # The chosen token is there too, whether or not it is one of the likeliest.
+        "top_logprobs": [{_spelling(other): other.logprob for other in (*one.top, one)} for one in choice.logprobs],
+        "text_offset": offsets,
+    }
+
+
+def _spelling(one: TokenLogprob) -> str:
+    # Parts of a character would all look the same.
+    try:
+        return one.piece.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in one.piece)

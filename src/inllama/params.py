@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -72,6 +72,13 @@ class SamplingParams(Options):
     max_tokens: int | None = _choice(
         "Longest output; by default until the model stops or the context is full.", None, low=1, unit="tokens"
     )
+    min_tokens: int | None = _choice(
+        "The model cannot end the output before so many tokens; stop strings can.",
+        0,
+        low=0,
+        high=1 << 30,
+        unit="tokens",
+    )
     stop: tuple[str, ...] | None = _choice("Texts that end the output and are not part of it.", (), each=str)
     stop_token_ids: tuple[int, ...] | None = _choice("Tokens that end the output and are not part of it.", (), each=int)
 
@@ -123,6 +130,25 @@ class RequestOptions(Options):
         "the prefix cache. Otherwise what is computed together changes the last digits.",
         False,
     )
+    priority: int = option(
+        "The larger, the earlier it starts; waiting raises it, so that everybody starts some time.",
+        0,
+        low=-1000,
+        high=1000,
+    )
+    cache_salt: str = option("Prefixes are shared only with requests that have the same one.", "")
+    logprobs: int | None = option(
+        "Report the log-probability of each token, before any sampling option, and of so many likeliest ones.",
+        None,
+        low=0,
+        high=1000,
+    )
+    logits_processors: tuple[Callable[..., Any], ...] = option(
+        "Functions of (token_ids, logits) that change the logits in place or return others, before any sampling "
+        "option; called on a thread of the engine's, while other requests go on.",
+        (),
+        each=Callable,  # type: ignore[arg-type]
+    )
     parse_special: bool = option("Turn the spelling of control tokens in the prompt into those tokens.", False)
 
 
@@ -142,13 +168,21 @@ class EngineOptions(Options):
     max_queue: int = option("Requests that may wait besides; more wait in the caller.", 1024, low=0, high=1 << 20)
     step_tokens: int = option("Tokens computed at once.", 512, low=1, high=1 << 16, unit="tokens")
     prefill_chunk: int = option(
-        "Prompt tokens computed together with outputs that are being generated; more of them delay these.",
-        32,
+        "Prompt tokens computed between two tokens of outputs that are being generated, at most; fewer if these would "
+        "wait more than about three times as long as without.",
+        512,
         low=1,
         high=1 << 16,
         unit="tokens",
     )
     prefix_cache: bool = option("Compute a prefix that requests have in common once, and keep it.", True)
+    kv_mode: str = option(
+        "Layout of the KV cache: 'unified' shares all cells, and prefixes, between the requests; 'split' gives each of "
+        "max_running an equal part of n_ctx and shares nothing, which is faster for unrelated prompts without flash "
+        "attention; 'auto' is unified.",
+        "auto",
+        words=("auto", "unified", "split"),
+    )
     n_threads: int | None = option(
         "Threads; by default the usable cores, fewer for a small model.", None, low=1, high=512
     )

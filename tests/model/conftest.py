@@ -13,8 +13,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tiny_models as tiny
+from engines import EXACT
 
-from inllama import Context, Model
+from inllama import Context, Engine, Model
 from inllama.model import demo_path
 
 
@@ -66,6 +67,7 @@ bert_cls_path = committed_fixture("bert_cls")
 rank_path = committed_fixture("rank")
 lora_demo_path = committed_fixture("lora_demo")
 lora_wrong_base_path = committed_fixture("lora_wrong_base")
+mmproj_path = committed_fixture("mmproj")
 
 # Odd ones, written by the tests.
 narrow_path = file_fixture("narrow_path", tiny.llama, size=tiny.NARROW_HEADS)
@@ -135,3 +137,13 @@ def exact_demo_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return target
+
+
+exact_demo = model_fixture("exact_demo")
+
+
+@pytest.fixture
+def exact_engine(exact_demo: Model) -> Iterator[Engine]:
+    """An engine with that, in which texts do not depend on what is computed together."""
+    with Engine(exact_demo, **EXACT) as made:
+        yield made

@@ -28,7 +28,7 @@ def engine(exact_demo_path: Path) -> Iterator[Engine]:
 
 def wait_until_idle(engine: Engine) -> None:
     end = time.monotonic() + 20
-    while engine.stats()["running"] + engine.stats()["waiting"] > 0:
+    while engine.stats().running + engine.stats().waiting > 0:
         assert time.monotonic() < end
         time.sleep(0.005)
 
@@ -39,11 +39,11 @@ def test_threads_are_computed_together(engine: Engine) -> None:
         f"{PROMPT} there was a {animal}" for animal in ("fox", "dog", "cat", "duck", "bear", "owl", "frog", "pony")
     ]
     alone = [llm.generate(prompt, temperature=0, max_tokens=60).text for prompt in prompts]
-    n_steps = engine.stats()["steps"]
+    n_steps = engine.stats().steps
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda prompt: llm.generate(prompt, temperature=0, max_tokens=60).text, prompts))
     assert together == alone
-    assert engine.stats()["steps"] - n_steps < n_steps / 2
+    assert engine.stats().steps - n_steps < n_steps / 2
 
 
 def test_queue_that_is_full_makes_callers_wait(exact_demo_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_queue_that_is_full_makes_callers_wait(exact_demo_path: Path) -> None:
         with ThreadPoolExecutor(6) as pool:
             results = list(pool.map(lambda i: llm.generate(PROMPT, seed=i, max_tokens=20), range(12)))
         assert all(result.usage.completion_tokens > 0 for result in results)
-        assert engine.stats()["rejected_queue_full"] > 0
+        assert engine.stats().rejected_queue_full > 0
         rows = llm.generate([PROMPT] * 9, max_tokens=5)
         assert len(rows) == 9
 
@@ -63,7 +63,7 @@ def test_stream_that_nobody_keeps_is_cancelled(engine: Engine) -> None:
     del stream
     gc.collect()
     wait_until_idle(engine)
-    assert engine.stats()["completion_tokens"] < 500
+    assert engine.stats().completion_tokens < 500
 
 
 def test_leaving_a_loop_over_a_stream_frees_its_place(engine: Engine) -> None:
@@ -81,7 +81,7 @@ def test_stream_that_is_not_read_pauses_itself_alone(engine: Engine) -> None:
     slow = llm.stream(PROMPT, ignore_eos=True, seed=1)
     assert llm.generate(PROMPT, max_tokens=300, ignore_eos=True).usage.completion_tokens == 300
     stats = engine.stats()
-    assert stats["running"] + stats["waiting"] == 1
+    assert stats.running + stats.waiting == 1
     assert slow.result().usage.total_tokens == 2048
 
 

@@ -7,14 +7,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 import tiny_models as tiny
 
-from inllama import Batch, Context, Model, Sampler, UnsupportedError, samplers
+from inllama import Adapter, Batch, Context, Model, ModelLoadError, Sampler, UnsupportedError, samplers
 
 TOOL = Path(__file__).parents[2] / "tools" / "make_fixtures.py"
 FOLDER = tiny.path_of("llama").parent
+PROJECTORS = ("mmproj",)
 GENERATING = ("llama", "moe", "gemma", "mamba", "hybrid", "t5")
 ENCODING = ("bert_mean", "bert_cls", "rank")
 
@@ -59,7 +61,7 @@ def generating(request: pytest.FixtureRequest) -> Model:
 
 def test_every_model_in_the_folder_is_tested() -> None:
     assert set(FACTS) == set(tiny.MODELS) == {*GENERATING, *ENCODING}
-    assert {path.stem for path in FOLDER.glob("*.gguf")} == {*tiny.MODELS, *tiny.ADAPTERS}
+    assert {path.stem for path in FOLDER.glob("*.gguf")} == {*tiny.MODELS, *tiny.ADAPTERS, *PROJECTORS}
 
 
 def test_the_files_are_what_the_tool_writes() -> None:
@@ -72,7 +74,7 @@ def test_the_files_are_what_the_tool_writes() -> None:
 def test_the_tool_finds_a_changed_file(tmp_path: Path) -> None:
     for path in FOLDER.glob("*.gguf"):
         content = bytearray(path.read_bytes())
-        if path.stem == "moe":
+        if path.stem in ("mmproj", "moe"):
             content[-1] ^= 1
         if path.stem != "rank":
             (tmp_path / path.name).write_bytes(content)
@@ -80,7 +82,7 @@ def test_the_tool_finds_a_changed_file(tmp_path: Path) -> None:
         [sys.executable, str(TOOL), str(tmp_path), "--check"], capture_output=True, text=True, timeout=60, check=False
     )
     assert check.returncode == 1
-    assert sorted(Path(line.split()[0]).stem for line in check.stdout.splitlines()) == ["moe", "rank"]
+    assert sorted(Path(line.split()[0]).stem for line in check.stdout.splitlines()) == ["mmproj", "moe", "rank"]
 
 
 def test_the_files_are_small_enough_for_the_repository() -> None:
@@ -226,3 +228,46 @@ def test_every_label_has_a_score(rank: Model) -> None:
         scores.append(context.sequence_embedding())
     assert {score.shape for score in scores} == {(len(tiny.LABELS),)}
     assert np.all(np.ptp(scores, axis=0) > 10 * tiny.GOLDEN_TOLERANCE)
+
+
+def test_the_projector_says_what_it_is(mmproj_path: Path) -> None:
+    entries = {name: field.contents() for name, field in gguf.GGUFReader(mmproj_path).fields.items()}
+    assert entries["general.architecture"] == "clip"
+    assert entries["general.type"] == "mmproj"
+    assert entries["clip.has_vision_encoder"] is True
+    assert entries["clip.projector_type"] == "mlp"
+    assert entries["clip.vision.feature_layer"] == [entries["clip.vision.block_count"]] == [2]
+
+
+def test_the_projector_fits_the_llama(llama: Model, mmproj_path: Path) -> None:
+    entries = gguf.GGUFReader(mmproj_path).fields
+    tensors = tiny.read_tensors(mmproj_path)
+    assert tensors["mm.2.weight"].shape[0] == entries["clip.vision.projection_dim"].contents() == llama.n_embd
+    width = entries["clip.vision.embedding_length"].contents()
+    n_patch = entries["clip.vision.patch_size"].contents()
+    n_patches = (entries["clip.vision.image_size"].contents() // n_patch) ** 2
+    assert tensors["v.patch_embd.weight"].shape == (width, 3, n_patch, n_patch)
+    assert tensors["v.position_embd.weight"].shape == (n_patches, width) == (16, 32)
+    assert tensors["mm.0.weight"].shape == (llama.n_embd, width)
+
+
+def test_the_projector_has_finite_weights_of_f32(mmproj_path: Path) -> None:
+    assert {tensor.tensor_type for tensor in gguf.GGUFReader(mmproj_path).tensors} == {gguf.GGMLQuantizationType.F32}
+    for name, weights in tiny.read_tensors(mmproj_path).items():
+        assert np.isfinite(weights).all(), name
+        assert weights.std() > 0.01, name
+
+
+@pytest.mark.parametrize("vocab_only", [False, True])
+def test_the_projector_is_no_model(mmproj_path: Path, vocab_only: bool) -> None:
+    with pytest.raises(ModelLoadError, match="CLIP") as raised:
+        Model(mmproj_path, vocab_only=vocab_only)
+    assert raised.value.path == str(mmproj_path)
+    assert raised.value.reason
+
+
+def test_the_projector_is_no_adapter(llama: Model, mmproj_path: Path) -> None:
+    with pytest.raises(ModelLoadError) as raised:
+        Adapter(llama, mmproj_path)
+    assert raised.value.path == str(mmproj_path)
+    tiny.assert_decodes(Context(llama, **tiny.SMALL))

@@ -705,8 +705,8 @@ def test_every_option_gives_text_of_the_same_kind(llm: LLM, options: dict[str, o
 def test_options_of_the_context_reach_it(llm: LLM) -> None:
     with LLM(llm.model, n_ctx=256, step_tokens=20) as other:
         assert other.generate([1] * 100, max_tokens=1).usage.completion_tokens == 1
-        assert (other.engine.n_ctx, other.stats()["kv_cells"]) == (256, 256)
-        assert other.stats()["steps"] == 5
+        assert (other.engine.n_ctx, other.stats().kv_cells) == (256, 256)
+        assert other.stats().steps == 5
 
 
 def test_unsupported_combination_is_an_error_and_not_ignored() -> None:
@@ -738,7 +738,7 @@ def test_prefix_of_many_requests_is_computed_once(llm: LLM, n: int) -> None:
     prompts = [[*shared, 100 + i, 5] for i in range(n)]
     with LLM(llm.model, **EXACT) as engine:
         results = engine.generate(prompts, temperature=0, max_tokens=4)
-        assert engine.stats()["prefill_tokens"] == len(shared) + 2 * n
+        assert engine.stats().prefill_tokens == len(shared) + 2 * n
         assert sum(result.usage.cached_tokens for result in results) == len(shared) * (n - 1)
 
 
@@ -746,13 +746,13 @@ def test_prefix_cache_changes_no_text(llm: LLM) -> None:
     prompts = [f"Once upon a time there was a {animal} who liked to" for animal in ("fox", "dog", "fox", "cat", "dog")]
     with LLM(llm.model, prefix_cache=False, **EXACT) as plain:
         expected = [plain.generate(prompt, temperature=0, max_tokens=30).text for prompt in prompts]
-        assert plain.stats()["cached_tokens"] == 0
+        assert plain.stats().cached_tokens == 0
     for step_tokens in (16, 64, 512):
         with LLM(llm.model, step_tokens=step_tokens, **EXACT) as shared:
             together = shared.generate(prompts, temperature=0, max_tokens=30)
             assert [result.text for result in together] == expected
             assert [shared.generate(prompt, temperature=0, max_tokens=30).text for prompt in prompts] == expected
-            assert shared.stats()["cached_tokens"] > 0
+            assert shared.stats().cached_tokens > 0
 
 
 @pytest.mark.parametrize("name", ["moe", "gemma", "mamba", "hybrid"])
@@ -766,7 +766,7 @@ def test_every_kind_of_memory_shares_without_changing_a_token(name: str, request
     with LLM(model, n_ctx=1024, **EXACT) as shared:
         assert [result.token_ids for result in shared.generate(prompts, **options)] == expected
         assert [shared.generate(prompt, **options).token_ids for prompt in prompts] == expected
-        assert shared.stats()["cached_tokens"] > 0
+        assert shared.stats().cached_tokens > 0
 
 
 def test_encoder_decoder_generates_one_request_after_the_other(t5: inllama.Model) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -71,17 +71,21 @@ def test_interpreter_leaves_cleanly(code: str) -> None:
 
 @pytest.mark.slow
 def test_interpreter_leaves_cleanly_while_daemon_threads_generate() -> None:
-    for i in range(20):
+    def leave(i: int) -> subprocess.CompletedProcess[str]:
         code = f"""
 import threading, time, inllama
 llm = inllama.LLM(n_threads=1)
-for _ in range(4):
+for _ in range(2):
     threading.Thread(target=llm.generate, args=("Once",), daemon=True).start()
-time.sleep({i * 0.004})
+    threading.Thread(target=lambda: [chunk for chunk in llm.stream("Once")], daemon=True).start()
+time.sleep({i % 25 * 0.004})
 """
         # What such a thread holds is never given back: Python stops it where it is.
-        result = run(code, reports_leaks=False)
-        assert (result.returncode, result.stderr) == (0, "")
+        return run(code, reports_leaks=False)
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(leave, range(100)))
+    assert [(result.returncode, result.stderr) for result in results] == 100 * [(0, "")]
 
 
 @pytest.mark.slow
@@ -92,4 +96,5 @@ def test_first_token_of_the_demo_model_comes_soon() -> None:
         started = time.perf_counter()
         assert run(code).returncode == 0
         samples.append(time.perf_counter() - started)
-    assert statistics.median(samples) <= 1.0, samples
+    # The best of some, as above.
+    assert min(samples) <= 0.5, samples

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import inllama
+from inllama.testing import FakeEngine, Reply
 
 
 def check(llm: inllama.LLM, model: inllama.Model, context: inllama.Context) -> None:
@@ -19,3 +20,9 @@ def check(llm: inllama.LLM, model: inllama.Model, context: inllama.Context) -> N
     assert_type(context.logits(), NDArray[np.float32])
     assert_type(context.memory.pos_max(0), int | None)
     assert_type(inllama.Sampler(model, [inllama.samplers.greedy()]).sample(context), int)
+
+
+def check_fakes() -> None:
+    assert_type(inllama.LLM(FakeEngine("a", max_running=2)).generate("a"), inllama.Completion)
+    inllama.AsyncLLM(FakeEngine(lambda prompt: Reply(prompt.upper(), error=OSError(), error_after=1), step_s=0.1))
+    FakeEngine(OSError()).fail_steps(2, "no_room")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import inllama
-from inllama import samplers
+from inllama import samplers, testing
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "api.txt"
@@ -87,7 +87,7 @@ def module_lines(module: ModuleType) -> Iterator[str]:
 
 
 def surface() -> str:
-    return "\n".join(module_lines(inllama)) + "\n"
+    return "\n".join([*module_lines(inllama), *module_lines(testing)]) + "\n"
 
 
 def test_public_surface_is_the_golden_list() -> None:
@@ -110,7 +110,7 @@ def test_golden_list_shows_methods_fields_and_functions() -> None:
         assert re.search(rf"^{line}", text, re.MULTILINE), line
 
 
-@pytest.mark.parametrize("module", [inllama, samplers], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [inllama, samplers, testing], ids=lambda module: module.__name__)
 def test_exported_names_exist_and_are_listed_once(module: ModuleType) -> None:
     names = module.__all__
     assert len(names) == len(set(names))
@@ -119,7 +119,8 @@ def test_exported_names_exist_and_are_listed_once(module: ModuleType) -> None:
 
 def test_exported_names_are_the_public_names() -> None:
     submodules = {path.stem for path in (ROOT / "src" / "inllama").iterdir()} | {"cli"}
-    names = {name for name, value in vars(inllama).items() if not name.startswith("_")}
+    # Those with @ are pytest's: it rewrites the asserts of packages that bring a plugin.
+    names = {name for name in vars(inllama) if not name.startswith(("_", "@"))}
     hidden = {name for name in names if isinstance(getattr(inllama, name), ModuleType) and name in submodules}
     # The function has the name of its module.
     assert names - (hidden - {"samplers", "build_info"}) == set(inllama.__all__) - {"__version__"}
@@ -132,18 +133,27 @@ def test_exported_names_are_sorted() -> None:
 
     assert inllama.__all__ == sorted(inllama.__all__, key=rank)
     assert samplers.__all__ == sorted(samplers.__all__, key=rank)
+    assert testing.__all__ == sorted(testing.__all__, key=rank)
 
 
-@pytest.mark.parametrize("name", [name for name in inllama.__all__ if inspect.isclass(getattr(inllama, name))])
-def test_class_says_that_it_is_of_the_package(name: str) -> None:
-    cls = getattr(inllama, name)
-    assert cls.__module__ == "inllama"
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (module, name)
+        for module in (inllama, testing)
+        for name in module.__all__
+        if inspect.isclass(getattr(module, name))
+    ],
+)
+def test_class_says_that_it_is_of_the_package(module: ModuleType, name: str) -> None:
+    cls = getattr(module, name)
+    assert cls.__module__ == module.__name__
     assert cls.__qualname__ == name
     assert cls.__doc__
 
 
 def public_members() -> Iterator[tuple[str, Any]]:
-    for module in (inllama, samplers):
+    for module in (inllama, samplers, testing):
         for name in module.__all__:
             value = getattr(module, name)
             yield f"{module.__name__}.{name}", value

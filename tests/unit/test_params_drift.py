@@ -10,7 +10,7 @@ import pytest
 from inllama import SamplingParams, _core
 
 # These end an output, which Python does itself.
-NOT_NATIVE = {"max_tokens", "stop", "stop_token_ids"}
+NOT_NATIVE = {"max_tokens", "min_tokens", "stop", "stop_token_ids"}
 NATIVE: dict[str, Any] = dict(_core.sampling_defaults())
 DECLARED = {item.name: item for item in fields(SamplingParams)}
 

@@ -1,0 +1,116 @@
+#include "core/fake_decoder.h"
+
+#include "bind/call.h"
+#include "bind/engine.h"
+#include "core/script_sampler.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace inllama {
+
+namespace {
+
+// As llama.cpp has them.
+constexpr int kIds = 256;
+
+// Over a decoder without a model. A token is a byte; one more ends an output.
+class FakeEngine : public PyEngine {
+  public:
+    FakeEngine(std::shared_ptr<const FakeVocab> vocab, std::unique_ptr<Engine> made)
+        : PyEngine(std::move(made)), vocab_(std::move(vocab)) {}
+
+    void check_token(Token token) const override {
+        if (token < 0 || token >= vocab_->size()) {
+            throw Error(ErrorKind::InvalidRequestError, "token " + std::to_string(token) +
+                                                            " is not in the vocabulary of " +
+                                                            std::to_string(vocab_->size()) + " tokens")
+                .with("token", token)
+                .with("n_vocab", vocab_->size());
+        }
+    }
+
+    SamplerMaker sampler_maker(const nb::dict& fields, const nb::dict& request,
+                               bool has_processors) const override {
+        const auto reply = nb::cast<nb::bytes>(request["reply"]);
+        auto script = std::make_shared<Script>();
+        script->text.assign(reply.c_str(), reply.size());
+        script->fails_after = option<std::optional<size_t>>(request, "fails_after");
+        script->has_end = !option<bool>(fields, "ignore_eos");
+        const Token end = vocab_->size() - 1;
+        return [script = std::shared_ptr<const Script>(std::move(script)), end, has_processors](uint32_t) {
+            return std::make_unique<ScriptSampler>(script, end, has_processors);
+        };
+    }
+
+  private:
+    std::shared_ptr<const FakeVocab> vocab_;
+};
+
+DecoderTraits traits_of(const nb::dict& options, int n_vocab) {
+    DecoderTraits traits;
+    const int n_ctx = option<int>(options, "n_ctx");
+    const bool is_split = option<std::string>(options, "kv_mode") == "split";
+    traits.n_run_ids = option<int>(options, "max_running");
+    traits.n_ids = is_split ? traits.n_run_ids : kIds;
+    traits.memory = is_split ? MemoryKind::whole : MemoryKind::attention;
+    traits.n_cells = n_ctx;
+    traits.n_positions = is_split ? std::max(1, n_ctx / traits.n_run_ids) : n_ctx;
+    traits.n_rows_max = std::max(option<int>(options, "step_tokens"), traits.n_run_ids);
+    traits.n_vocab = n_vocab;
+    return traits;
+}
+
+void construct(FakeEngine* self, const nb::dict& options, double step_s,
+               const std::shared_ptr<FakeFaults>& faults) {
+    const auto vocab = std::make_shared<const FakeVocab>(0);
+    auto decoder = std::make_unique<FakeDecoder>(traits_of(options, vocab->size()));
+    const auto delay =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::duration<double>(step_s));
+    decoder->has_opinion = false;
+    decoder->script = [faults, delay](int, const std::vector<StepRow>&) {
+        return FakeOutcome{faults->take(), false, delay};
+    };
+    const EngineParams params = engine_params(options);
+    new (self) FakeEngine(
+        vocab, call_native([&] { return std::make_unique<Engine>(std::move(decoder), vocab, params); }));
+}
+
+DecodeStatus status_of(const std::string& name) {
+    const std::pair<const char*, DecodeStatus> known[] = {{"no_room", DecodeStatus::no_room},
+                                                          {"aborted", DecodeStatus::aborted},
+                                                          {"no_memory", DecodeStatus::no_memory},
+                                                          {"failed", DecodeStatus::failed}};
+    for (const auto& [known_name, status] : known) {
+        if (name == known_name) {
+            return status;
+        }
+    }
+    throw Error(ErrorKind::InvalidRequestError,
+                "status is '" + name + "'; use one of failed, no_room, no_memory, aborted")
+        .with("option", "status")
+        .with("value", name);
+}
+
+} // namespace
+
+void bind_fake_engine(nb::module_& m) {
+    nb::class_<FakeFaults>(m, "FakeFaults", "Steps of fake engines that shall fail.")
+        .def(nb::init<>())
+        .def(
+            "add", [](FakeFaults& self, int n, const std::string& status) { self.add(n, status_of(status)); },
+            "n"_a, "status"_a, "Let the next ``n`` steps fail: ``failed, no_room, no_memory, aborted``.");
+    nb::class_<FakeEngine, PyEngine>(m, "FakeEngine",
+                                     "Computes without a model: ``reply`` in a request is what it writes.")
+        .def("__init__", &construct, "options"_a, "step_s"_a, "faults"_a,
+             nb::sig("def __init__(self, options: dict[str, object], step_s: float, faults: FakeFaults) -> "
+                     "None"));
+}
+
+} // namespace inllama

@@ -1,0 +1,72 @@
+#include "core/prefill_budget.h"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace inllama {
+
+namespace {
+
+// Prompts may take so much longer than a step without them. The gap between tokens is this and one more:
+// below four such steps, with some reserve for what is not foreseen.
+constexpr double kTimes = 2.2;
+// Nobody sees a gap of this length.
+constexpr double kUnnoticed = 0.005;
+// Of a new measurement in the average.
+constexpr double kWeight = 0.3;
+// As long as nothing is measured.
+constexpr int kFirstRows = 32;
+// A step of its own is worth it from here on. ggml's tiled attention on CPUs begins at 64 rows.
+constexpr int kLargeStep = 64;
+
+void average(double& mean, double value) {
+    mean = mean == 0 ? value : (1 - kWeight) * mean + kWeight * value;
+}
+
+} // namespace
+
+double PrefillBudget::decode_seconds(int n_decode) const {
+    // Without a measurement of so many outputs, that of fewer is a lower bound.
+    for (auto i = std::min(static_cast<size_t>(n_decode) + 1, decode_s_.size()); i-- > 0;) {
+        if (decode_s_[i] > 0) {
+            return decode_s_[i];
+        }
+    }
+    return 0;
+}
+
+PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
+    const double weight = std::max(1.0, static_cast<double>(n_prompts) / n_decode);
+    const double n_most = n_rows_max_ * weight;
+    const double decode_s = decode_seconds(n_decode);
+    if (decode_s == 0 || beside_s_ == 0) {
+        return {static_cast<int>(std::min(n_most, kFirstRows * weight)), false};
+    }
+    const double time = std::max(kTimes * weight * decode_s, kUnnoticed);
+    const auto n_alone = alone_s_ == 0 ? 0 : static_cast<int>(std::min(n_most, time / alone_s_));
+    if (n_alone >= kLargeStep && alone_s_ < beside_s_) {
+        return {n_alone, true};
+    }
+    return {std::max(1, static_cast<int>(std::min(n_most, time / beside_s_))), false};
+}
+
+void PrefillBudget::note(int n_decode, int n_prefill, double seconds) {
+    if (n_prefill == 0) {
+        decode_s_.resize(std::max(decode_s_.size(), static_cast<size_t>(n_decode) + 1));
+        average(decode_s_[static_cast<size_t>(n_decode)], seconds);
+    } else if (n_decode > 0) {
+        const double decode_s = decode_seconds(n_decode);
+        if (decode_s > 0) {
+            average(beside_s_, std::max(seconds - decode_s, 1e-9) / n_prefill);
+        }
+    } else if (n_prefill >= kLargeStep) {
+        average(alone_s_, seconds / n_prefill);
+        cheapest_alone_s_ = cheapest_alone_s_ == 0 ? alone_s_ : std::min(cheapest_alone_s_, alone_s_);
+    }
+}
+
+void PrefillBudget::note_prompt() {
+    alone_s_ = cheapest_alone_s_;
+}
+
+} // namespace inllama

@@ -1,0 +1,40 @@
+// How many prompt rows are computed between two tokens of the outputs that wait for it.
+#pragma once
+
+#include <vector>
+
+namespace inllama {
+
+struct PrefillShare {
+    int n_rows;    // at least 1
+    bool is_alone; // in a step without outputs, which have the next one
+};
+
+// Prompt rows make every output that grows wait. So the budget is a time: a multiple of what a step takes
+// without them, larger where more prompts than outputs profit. What a row costs is measured, since it depends
+// on the model, the machine and how much its prompt has behind it: beside outputs, and in large steps of
+// their own, for which backends may have faster kernels. Threads: one at a time, the engine's.
+class PrefillBudget {
+  public:
+    // Never more than `n_rows_max` rows for each prompt that there is per output.
+    explicit PrefillBudget(int n_rows_max) : n_rows_max_(n_rows_max) {}
+
+    // The share of `n_prompts` > 0 prompts beside `n_decode` > 0 outputs.
+    PrefillShare share(int n_decode, int n_prompts) const;
+    // A step with so many rows of each kind took so long.
+    void note(int n_decode, int n_prefill, double seconds);
+    // Another prompt starts, whose rows may be cheaper than the last ones of another.
+    void note_prompt();
+
+  private:
+    double decode_seconds(int n_decode) const;
+
+    int n_rows_max_;
+    // In seconds; 0: not measured.
+    std::vector<double> decode_s_; // a step with so many outputs and nothing else
+    double beside_s_ = 0;          // a row beside outputs
+    double alone_s_ = 0;           // a row of a large step of its own
+    double cheapest_alone_s_ = 0;
+};
+
+} // namespace inllama

@@ -1,0 +1,292 @@
+"""``AsyncLLM``: the asynchronous face of an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, overload
+
+from inllama._core import Model
+from inllama.async_rows import complete_each_async
+from inllama.async_stream import AsyncTextStream
+from inllama.engine import Engine, checked_options
+from inllama.errors import EngineClosedError
+from inllama.outputs import Completion
+from inllama.params import SamplingParams
+from inllama.request import Prepared, Prompt, Template, is_one
+from inllama.rows import Row, RowSource, check_on_error, check_rows, checked_window, indexed, result_of
+from inllama.stats import Stats
+
+_T = TypeVar("_T")
+
+# Characters or tokens of a prompt that is prepared on another thread: it would hold up the loop for a millisecond.
+_LONG = 1 << 12
+
+
+class AsyncLLM:
+    """Generates text with one model, for any number of tasks and event loops.
+
+    Making one only checks the arguments. The model is loaded on another thread by ``async with`` or the first call.
+
+    Args:
+        model: A path, ``"demo"`` for the small model inside the package, a loaded ``Model`` or an ``Engine``; the last
+            two are not closed with the ``AsyncLLM``.
+        **options: Fields of ``EngineOptions`` and ``ModelOptions``, unless an engine is given.
+
+    Raises:
+        InvalidRequestError: An option has a value that is not possible.
+        TypeError: An option that does not exist.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | Model | Engine = "demo", **options: Any) -> None:
+        self._owns_engine = not isinstance(model, Engine)
+        if isinstance(model, Engine):
+            if options:
+                raise TypeError(f"{next(iter(options))!r} is an option of an engine, but one is given already")
+        elif not isinstance(model, (str, os.PathLike, Model)):
+            raise TypeError(f"model must be a path, 'demo', a Model or an Engine, not {type(model).__name__}")
+        else:
+            checked_options(model, options)
+        self._model = model
+        self._options = options
+        self._engine: Engine | None = model if isinstance(model, Engine) else None
+        self._is_ready = False
+        self._is_closed = False
+        self._loading = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """What computes the requests; raises ``RuntimeError`` before the model is loaded."""
+        if self._engine is None:
+            raise RuntimeError("the model is not loaded yet; use 'async with' or await a call first")
+        return self._engine
+
+    async def start(self) -> Engine:
+        """Load the model on another thread, unless that is done, and return the engine.
+
+        Raises:
+            ModelLoadError: The file cannot be loaded.
+            EngineClosedError: ``aclose()`` was called.
+        """
+        if self._engine is None or not self._is_ready or self._is_closed:
+            return await asyncio.to_thread(self._load)
+        return self._engine
+
+    def _load(self) -> Engine:
+        with self._loading:
+            if self._is_closed:
+                raise EngineClosedError("this AsyncLLM is closed; make a new one")
+            if self._engine is None:
+                assert not isinstance(self._model, Engine)
+                self._engine = Engine(self._model, **self._options)
+            if not self._is_ready:
+                self._engine.encode(" ")  # the first time it imports numpy, which takes as long as loading
+                self._is_ready = True
+            return self._engine
+
+    @overload
+    async def generate(
+        self, prompt: str, params: SamplingParams | None = None, *, on_error: Literal["raise"] = "raise", **options: Any
+    ) -> Completion: ...
+
+    @overload
+    async def generate(
+        self,
+        prompt: Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        on_error: Literal["raise"] = "raise",
+        **options: Any,
+    ) -> Completion: ...
+
+    @overload
+    async def generate(
+        self,
+        prompt: Sequence[str] | Sequence[Sequence[int]],
+        params: SamplingParams | None = None,
+        *,
+        on_error: Literal["raise"] = "raise",
+        **options: Any,
+    ) -> list[Completion]: ...
+
+    @overload
+    async def generate(
+        self,
+        prompt: Sequence[str] | Sequence[Sequence[int]],
+        params: SamplingParams | None = None,
+        *,
+        on_error: Literal["return"],
+        **options: Any,
+    ) -> list[Completion | Exception]: ...
+
+    async def generate(
+        self,
+        prompt: Prompt | Sequence[Prompt],
+        params: SamplingParams | None = None,
+        *,
+        on_error: Literal["raise", "return"] = "raise",
+        **options: Any,
+    ) -> Completion | list[Completion] | list[Completion | Exception]:
+        """Return the model's continuation of ``prompt``; arguments and errors as ``LLM.generate``.
+
+        Cancelling the task that awaits it ends the request within one step.
+        """
+        raises = check_on_error(on_error, "return")
+        if is_one(prompt):
+            return await self._start(prompt, params, options, is_streaming=False).result()  # type: ignore[arg-type]
+        engine = await self.start()
+        source = RowSource(engine, params, options)
+        requests: list[Prepared | Exception] = []
+        for index, one in enumerate(prompt):
+            request = await _off_loop(source.prepare, one, options)  # type: ignore[arg-type]
+            await asyncio.sleep(0)  # others use the loop between two prompts
+            if raises and isinstance(request, Exception):
+                raise indexed(request, index)
+            requests.append(request)
+        rows: list[Any] = [None] * len(requests)
+        window = max(len(requests), 1)
+        async with aclosing(complete_each_async(engine, requests, _as_it_is, window=window, ordered=False)) as ended:
+            async for index, reception in ended:
+                rows[index] = result_of(index, reception, raises=raises)
+        return rows
+
+    def stream(
+        self, prompt: Prompt, params: SamplingParams | None = None, *, wait: bool = True, **options: Any
+    ) -> AsyncTextStream:
+        """Return a stream of the model's continuation of ``prompt``, which starts when it is first read.
+
+        Args:
+            prompt: A text or token ids.
+            params: Sampling options; a keyword overrides its field.
+            wait: Wait while the engine's queue is full; otherwise raise ``QueueFullError``.
+            **options: Fields of ``SamplingParams`` and ``RequestOptions``.
+        """
+        return self._start(prompt, params, options, is_streaming=True, wait=wait)
+
+    def _start(
+        self,
+        prompt: Prompt,
+        params: SamplingParams | None,
+        options: dict[str, Any],
+        *,
+        is_streaming: bool,
+        wait: bool = True,
+    ) -> AsyncTextStream:
+        async def prepare() -> tuple[Engine, Prepared]:
+            engine = await self.start()
+            template = Template(engine, params, options, is_streaming=is_streaming)
+            return engine, await _off_loop(template.prepare, prompt, options)
+
+        return AsyncTextStream(prepare, wait=wait)
+
+    @overload
+    def map(
+        self,
+        requests: Iterable[Row] | AsyncIterable[Row],
+        params: SamplingParams | None = None,
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        on_error: Literal["raise"] = "raise",
+        **options: Any,
+    ) -> AsyncGenerator[Completion, None]: ...
+
+    @overload
+    def map(
+        self,
+        requests: Iterable[Row] | AsyncIterable[Row],
+        params: SamplingParams | None = None,
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        on_error: Literal["yield"],
+        **options: Any,
+    ) -> AsyncGenerator[Completion | Exception, None]: ...
+
+    def map(
+        self,
+        requests: Iterable[Row] | AsyncIterable[Row],
+        params: SamplingParams | None = None,
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        on_error: Literal["raise", "yield"] = "raise",
+        **options: Any,
+    ) -> AsyncGenerator[Completion, None] | AsyncGenerator[Completion | Exception, None]:
+        """Generate for any number of prompts in flat memory; arguments as ``LLM.map``.
+
+        ``requests`` may be an asynchronous iterable: results come while the next row is awaited.
+        """
+        raises = check_on_error(on_error, "yield")
+        check_rows(requests, (Iterable, AsyncIterable))
+        return self._map(requests, params, options, window, ordered, raises)
+
+    async def _map(
+        self,
+        requests: Iterable[Row] | AsyncIterable[Row],
+        params: SamplingParams | None,
+        options: dict[str, Any],
+        window: int | None,
+        ordered: bool,
+        raises: bool,
+    ) -> AsyncGenerator[Completion | Exception, None]:
+        engine = await self.start()
+        source = RowSource(engine, params, options)
+        limit = checked_window(engine, window)
+
+        async def prepare(row: Row) -> Prepared | Exception:
+            return await _off_loop(source.prepare, row, options)
+
+        async with aclosing(complete_each_async(engine, requests, prepare, window=limit, ordered=ordered)) as ended:
+            async for index, reception in ended:
+                yield result_of(index, reception, raises=raises)
+
+    def stats(self) -> Stats:
+        """Return what the engine has done and is doing."""
+        return self.engine.stats()
+
+    async def aclose(self) -> None:
+        """End all requests and free the engine, unless it was given; open streams fail with ``EngineClosedError``."""
+        self._is_closed = True
+        if self._owns_engine:
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        with self._loading:
+            if self._engine is not None:
+                self._engine.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AsyncLLM({self._engine or self._model!r}{', closed' if self._is_closed else ''})"
+
+
+async def _as_it_is(request: Prepared | Exception) -> Prepared | Exception:
+    return request
+
+
+async def _off_loop(prepare: Callable[[Any], _T], row: Row, options: Mapping[str, Any]) -> _T:
+    asked = {**options, **row} if isinstance(row, Mapping) else {**options, "prompt": row}
+    # The first reproducible request makes a context of its own.
+    if asked.get("reproducible") or _is_long(asked.get("prompt")):
+        return await asyncio.to_thread(prepare, row)
+    return prepare(row)
+
+
+def _is_long(prompt: Any) -> bool:
+    try:
+        return len(prompt) >= _LONG
+    except TypeError:
+        return False  # which it is told later

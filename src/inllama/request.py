@@ -1,0 +1,168 @@
+"""From the arguments of a call to a request that an engine takes."""
+
+from __future__ import annotations
+
+import uuid
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import inllama._core as _core
+from inllama.errors import InvalidRequestError
+from inllama.options import split_keywords
+from inllama.params import RequestOptions, SamplingParams
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Prompt: TypeAlias = str | Sequence[int]
+LogitsProcessor: TypeAlias = "Callable[[Sequence[int], NDArray[np.float32]], NDArray[np.float32] | None]"
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A request as the native engine takes it.
+
+    Attributes:
+        request_id: Its name.
+        tokens: The prompt, ``(n_prompt,)``.
+        fields: Options of the sampler chain.
+        seeds: One per output.
+        limits: What ends an output, and everything else that the engine decides by.
+        stops: Texts that end an output.
+        is_reproducible: Whether nothing else may run with it.
+        processors: Called with each row of logits, in this order.
+        failure: What Python code raised; the request ends with it, if it fails for that.
+    """
+
+    request_id: str
+    tokens: Sequence[int]
+    fields: dict[str, object]
+    seeds: list[int]
+    limits: dict[str, object]
+    stops: tuple[str, ...]
+    is_reproducible: bool
+    processors: tuple[LogitsProcessor, ...] = ()
+    failure: Exception | None = None
+
+
+class Preparing(Protocol):
+    """What an engine tells about itself for that."""
+
+    @property
+    def default_params(self) -> SamplingParams:
+        """Options of a request that sets none."""
+
+    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+        """Return the tokens of a prompt."""
+
+    def check_usable(self) -> None:
+        """Raise ``EngineClosedError`` once closed, ``ForkedEngineError`` in a child process."""
+
+    def make_ready(self, request: Prepared) -> None:
+        """Make what the request needs, if it is the first of its kind; that may take a while."""
+
+
+class Template:
+    """The checked options of a call, for any number of prompts.
+
+    Args:
+        engine: What will compute them.
+        params: Sampling options.
+        options: Fields of ``SamplingParams``, which override those of ``params``, and of ``RequestOptions``.
+        is_streaming: Whether outputs come piece by piece; otherwise whole.
+
+    Raises:
+        EngineClosedError: ``close()`` was called.
+        ForkedEngineError: The engine belongs to the parent process.
+        InvalidRequestError: An option has a value that is not possible.
+        TypeError: An option that does not exist.
+    """
+
+    def __init__(
+        self, engine: Preparing, params: SamplingParams | None, options: Mapping[str, Any], *, is_streaming: bool
+    ) -> None:
+        engine.check_usable()
+        if params is not None and not isinstance(params, SamplingParams):
+            raise TypeError(f"params must be SamplingParams, not {type(params).__name__}; give options as keywords")
+        sampling, asked = split_keywords(options, SamplingParams, RequestOptions)
+        self._engine = engine
+        self._request = request = RequestOptions.from_keywords(asked)
+        full = (params or SamplingParams()).updated(sampling).over(engine.default_params)
+        self._seed = full.seed
+        self._stops = full.stop or ()
+        self._limits: dict[str, object] = {
+            "max_tokens": full.max_tokens,
+            "min_tokens": full.min_tokens or 0,
+            "stop": list(self._stops),
+            "stop_token_ids": list(full.stop_token_ids or ()),
+            "timeout_s": request.timeout_s,
+            "priority": request.priority,
+            "cache_salt": request.cache_salt,
+            "logprobs": -1 if request.logprobs is None else request.logprobs,
+            "is_streaming": is_streaming,
+        }
+        self._fields = {
+            key: value for key, value in full.to_dict().items() if key not in self._limits and key != "seed"
+        }
+
+    def prepare(self, prompt: Prompt) -> Prepared:
+        """Return the request for one prompt.
+
+        Raises:
+            InvalidRequestError: The prompt is empty, or holds a token that does not exist.
+            TypeError: It is no text and no token ids.
+        """
+        request = self._request
+        first = _core.random_seed() if self._seed is None else self._seed
+        prepared = Prepared(
+            request_id=request.request_id or f"cmpl-{uuid.uuid4().hex}",
+            tokens=self._tokens(prompt),
+            fields=self._fields,
+            seeds=[(first + i) % (2**32 - 1) for i in range(request.n)],
+            limits=self._limits,
+            stops=self._stops,
+            is_reproducible=request.reproducible,
+            processors=request.logits_processors,
+        )
+        self._engine.make_ready(prepared)
+        return prepared
+
+    def _tokens(self, prompt: Prompt) -> Sequence[int]:
+        if isinstance(prompt, str):
+            tokens = array("i", self._engine.encode(prompt, parse_special=self._request.parse_special))
+        else:
+            _check_type(prompt, "text or token ids")
+            tokens = array("i", map(_token, prompt))
+        if not tokens:
+            raise InvalidRequestError("the prompt has no tokens; give it some text")
+        return tokens
+
+
+def is_one(prompt: object) -> bool:
+    """Whether ``prompt`` is one prompt and not a list of them."""
+    if isinstance(prompt, str):
+        return True
+    _check_type(prompt, "text, token ids or a list of those")
+    if len(prompt) == 0:  # type: ignore[arg-type]
+        return False
+    first = prompt[0]  # type: ignore[index]
+    return hasattr(first, "__index__") and not hasattr(first, "__len__")  # an array has both
+
+
+def _check_type(prompt: object, kinds: str) -> None:
+    if isinstance(prompt, (bytes, bytearray, memoryview)):
+        raise TypeError(f"prompt must be text or token ids, not {type(prompt).__name__}; decode it first")
+    if not isinstance(prompt, Sequence) and not hasattr(prompt, "__array__"):
+        raise TypeError(f"prompt must be {kinds}, not {type(prompt).__name__}")
+
+
+def _token(token: Any) -> int:
+    if isinstance(token, bool) or not hasattr(token, "__index__"):
+        raise TypeError(f"a prompt of token ids must hold integers, not {type(token).__name__}")
+    number: int = token.__index__()
+    if not 0 <= number < 2**31:
+        raise InvalidRequestError(f"token {number} is not in the vocabulary", token=number)
+    return number

@@ -1,0 +1,118 @@
+#include "core/prefill_budget.h"
+#include "tests/core/check.h"
+
+#include <algorithm>
+
+using namespace inllama;
+
+namespace {
+
+// A machine: what a step of so many rows of each kind takes.
+struct Machine {
+    double decode_s = 0.08;
+    double beside_s = 0.01;
+    double alone_s = 0.005;
+
+    double seconds(int n_decode, int n_prefill) const {
+        if (n_decode == 0) {
+            return n_prefill * alone_s;
+        }
+        return decode_s + n_prefill * beside_s;
+    }
+};
+
+// Computes steps by the budget; returns the longest gap between two tokens after the first ten of them.
+double longest_gap(PrefillBudget& budget, const Machine& machine, int n_decode, int n_prompts,
+                   int n_steps = 60) {
+    double longest = 0;
+    for (int i = 0; i < n_steps; i++) {
+        const PrefillShare share = budget.share(n_decode, n_prompts);
+        double gap = 0;
+        if (share.is_alone) {
+            gap = machine.seconds(0, share.n_rows) + machine.seconds(n_decode, 0);
+            budget.note(0, share.n_rows, machine.seconds(0, share.n_rows));
+            budget.note(n_decode, 0, machine.seconds(n_decode, 0));
+        } else {
+            gap = machine.seconds(n_decode, share.n_rows);
+            budget.note(n_decode, share.n_rows, gap);
+        }
+        longest = i < 10 ? 0 : std::max(longest, gap);
+    }
+    return longest;
+}
+
+PrefillBudget measured(const Machine& machine, int n_decode) {
+    PrefillBudget budget(512);
+    budget.note(0, 512, machine.seconds(0, 512));
+    for (int i = 0; i < 20; i++) {
+        budget.note(n_decode, 0, machine.seconds(n_decode, 0));
+    }
+    return budget;
+}
+
+} // namespace
+
+TEST("nothing measured: a moderate number of rows beside the outputs, more if more prompts profit") {
+    const PrefillBudget budget(512);
+    CHECK_EQ(budget.share(8, 1).n_rows, 32);
+    CHECK(!budget.share(8, 1).is_alone);
+    CHECK_EQ(budget.share(1, 4).n_rows, 128);
+    CHECK_EQ(PrefillBudget(5).share(8, 1).n_rows, 5);
+}
+
+TEST("one prompt makes many outputs wait less than four times as long as without it") {
+    for (const double beside_s : {0.0001, 0.002, 0.01, 0.03}) {
+        for (const double alone_s : {0.0001, 0.002, 0.01}) {
+            const Machine machine{0.08, beside_s, alone_s};
+            PrefillBudget budget = measured(machine, 8);
+            CHECK(longest_gap(budget, machine, 8, 1) < 4 * machine.decode_s);
+        }
+    }
+}
+
+TEST("rows that become dearer become fewer, and at least one is left") {
+    Machine machine;
+    PrefillBudget budget = measured(machine, 8);
+    longest_gap(budget, machine, 8, 1);
+    const int n_before = budget.share(8, 1).n_rows;
+    machine.beside_s *= 4;
+    machine.alone_s *= 4;
+    longest_gap(budget, machine, 8, 1);
+    CHECK(budget.share(8, 1).n_rows < n_before);
+    machine.beside_s *= 1000;
+    machine.alone_s *= 1000;
+    longest_gap(budget, machine, 8, 1);
+    CHECK_EQ(budget.share(8, 1).n_rows, 1);
+}
+
+TEST("prompts have large steps of their own where these are cheaper and short enough") {
+    const Machine cheap_alone{0.08, 0.01, 0.001};
+    PrefillBudget budget = measured(cheap_alone, 8);
+    longest_gap(budget, cheap_alone, 8, 1);
+    CHECK(budget.share(8, 1).is_alone);
+    CHECK(budget.share(8, 1).n_rows >= 64);
+
+    const Machine cheap_beside{0.08, 0.001, 0.002};
+    PrefillBudget other = measured(cheap_beside, 8);
+    longest_gap(other, cheap_beside, 8, 1);
+    CHECK(!other.share(8, 1).is_alone);
+}
+
+TEST("a new prompt begins with the cheapest rows that were measured") {
+    const Machine shallow{0.08, 0.01, 0.002};
+    PrefillBudget budget = measured(shallow, 8);
+    longest_gap(budget, shallow, 8, 1);
+    CHECK(budget.share(8, 1).is_alone);
+    budget.note(0, 64, 64 * 0.02); // far inside a long prompt
+    budget.note(0, 64, 64 * 0.02);
+    CHECK(!budget.share(8, 1).is_alone);
+    budget.note_prompt();
+    CHECK(budget.share(8, 1).is_alone);
+}
+
+TEST("steps that nobody notices are not cut") {
+    const Machine tiny{1e-5, 1e-5, 1e-5};
+    PrefillBudget budget = measured(tiny, 8);
+    longest_gap(budget, tiny, 8, 1);
+    CHECK(budget.share(8, 1).n_rows >= 400);
+}
