@@ -12,6 +12,9 @@ from inllama.engine import SLICE_S, Engine
 from inllama.errors import QueueFullError
 from inllama.request import Prepared
 
+# Events handed out before other callbacks of the loop have their turn: about a millisecond's work.
+_AT_ONCE = 256
+
 
 class Receiver(Protocol):
     """Who waits for the events of a request."""
@@ -81,7 +84,7 @@ class Mailbox:
 
     def _read(self) -> None:
         has_ended = False
-        for event in self.events.take():
+        for event in self.events.take(limit=_AT_ONCE):
             found = self._receivers.get(event[0])
             if found is not None and found[0].deliver(event):
                 del self._receivers[event[0]]

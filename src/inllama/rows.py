@@ -202,7 +202,8 @@ def result_of(index: int, reception: Reception, *, raises: bool) -> Completion |
 
 def check_rows(rows: object, kinds: type | tuple[type, ...]) -> None:
     """Raise ``TypeError`` for what is one row, and for what is no iterable."""
-    if isinstance(rows, (str, bytes, bytearray, Mapping)) or not isinstance(rows, kinds):
+    is_iterable = isinstance(rows, kinds) or hasattr(rows, "__getitem__")
+    if isinstance(rows, (str, bytes, bytearray, Mapping)) or not is_iterable:
         raise TypeError(f"requests must be an iterable of prompts or mappings, not {type(rows).__name__}")
 
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_models as tiny
 from engines import EXACT
 
-from inllama import Context, Engine, Model
+from inllama import LLM, Context, Engine, Model
 from inllama.model import demo_path
 
 
@@ -147,3 +147,8 @@ def exact_engine(exact_demo: Model) -> Iterator[Engine]:
     """An engine with that, in which texts do not depend on what is computed together."""
     with Engine(exact_demo, **EXACT) as made:
         yield made
+
+
+@pytest.fixture
+def llm(exact_engine: Engine) -> LLM:
+    return LLM(exact_engine)

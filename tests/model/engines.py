@@ -14,6 +14,7 @@ from inllama import Engine
 T = TypeVar("T")
 
 PROMPT = "Once upon a time"
+PROMPTS = [PROMPT, "One day, a dog", "The little girl", "It was a dark night"]
 
 # Numbers depend a little on what else is computed. In f32 too little to change a text; where weights are quantized, or
 # keys and values are, it would now and then.
@@ -30,6 +31,12 @@ def wait_until_idle(engine: Engine) -> None:
     while not is_idle(engine):
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+async def until_idle(engine: Engine) -> None:
+    async with asyncio.timeout(20):
+        while not is_idle(engine):
+            await asyncio.sleep(0)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

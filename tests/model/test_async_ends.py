@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from engines import PROMPT, is_idle, run, wait_until_idle
+from engines import PROMPT, PROMPTS, is_idle, run, until_idle, wait_until_idle
 
 from inllama import LLM, AsyncLLM, AsyncTextStream, DeadlineError, Engine, GrammarError
 from inllama.testing import FakeEngine
 
-PROMPTS = ["Once upon a time", "One day, a dog", "The little girl", "It was a dark night"]
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 40}
 LONG: dict[str, Any] = {"temperature": 0, "ignore_eos": True}
 
@@ -65,8 +64,7 @@ ENDS = [by_task, by_stream, by_another_thread, by_aclose, by_with_block, by_time
 async def assert_ended(engine: Engine, known: list[int]) -> None:
     """Within a step, and what it computed is there for others."""
     n_steps = engine.stats().steps
-    while not is_idle(engine):
-        await asyncio.sleep(0)
+    await until_idle(engine)
     assert engine.stats().steps <= n_steps + 1
     assert engine.stats().cancelled == 1
     again = await AsyncLLM(engine).generate(known, max_tokens=1)
@@ -125,8 +123,7 @@ def test_cancelled_generate_frees_its_place(exact_engine: Engine) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             n_steps = exact_engine.stats().steps
-            while not is_idle(exact_engine):
-                await asyncio.sleep(0)
+            await until_idle(exact_engine)
             assert exact_engine.stats().steps <= n_steps + 1
 
     run(main())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import EXACT, PROMPT, measured_gaps, run
+from engines import EXACT, PROMPT, PROMPTS, measured_gaps, run
 
 import inllama.engine
 from inllama import (
@@ -31,7 +31,6 @@ from inllama import (
 )
 from inllama.testing import FakeEngine
 
-PROMPTS = ["Once upon a time", "One day, a dog", "The little girl", "It was a dark night"]
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 40}
 LONG: dict[str, Any] = {"temperature": 0, "ignore_eos": True}
 

@@ -12,25 +12,28 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from engines import EXACT, PROMPT, PROMPTS, wait_until_idle
 
-from inllama import LLM, ContextFullError, Engine, EngineClosedError, ForkedEngineError, GrammarError, InllamaError
-
-PROMPT = "Once upon a time"
+from inllama import (
+    LLM,
+    ContextFullError,
+    Engine,
+    EngineClosedError,
+    ForkedEngineError,
+    GrammarError,
+    InllamaError,
+    Model,
+)
 
 
 @pytest.fixture
 def engine(exact_demo_path: Path) -> Iterator[Engine]:
-    with Engine(exact_demo_path, n_threads=1, flash_attention="off", kv_type_k="f32", kv_type_v="f32") as made:
+    with Engine(exact_demo_path, **EXACT) as made:
         yield made
-
-
-def wait_until_idle(engine: Engine) -> None:
-    end = time.monotonic() + 20
-    while engine.stats().running + engine.stats().waiting > 0:
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_threads_are_computed_together(engine: Engine) -> None:
@@ -124,13 +127,138 @@ def test_closing_wakes_every_thread_that_waits(exact_demo_path: Path) -> None:
 def test_child_of_a_fork_is_told_to_make_its_own_engine(engine: Engine) -> None:
     child = os.fork()
     if child == 0:
-        try:
-            LLM(engine).generate(PROMPT, max_tokens=1)
-        except ForkedEngineError:
-            os._exit(7)
-        os._exit(1)
+        n_refused = 0
+        for options in ({}, {"reproducible": True}, {"logits_processors": [print]}):
+            try:
+                LLM(engine).generate(PROMPT, max_tokens=1, **options)
+            except ForkedEngineError:
+                n_refused += 1
+        os._exit(7 if n_refused == 3 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert LLM(engine).generate(PROMPT, max_tokens=1).usage.completion_tokens == 1
+
+
+# ---------------------------------------------------------------------------------------- many requests at a time
+
+
+@pytest.fixture
+def alone(llm: LLM) -> list[str]:
+    """The greedy continuation of each of ``PROMPTS``, computed one after the other."""
+    return [llm.generate(prompt, temperature=0, max_tokens=40).text for prompt in PROMPTS]
+
+
+def test_interleaved_streams_give_the_same_as_alone(llm: LLM, alone: list[str]) -> None:
+    streams = [llm.stream(prompt, temperature=0, max_tokens=40) for prompt in PROMPTS]
+    texts = [""] * len(streams)
+    running = list(range(len(streams)))
+    while running:
+        for i in list(running):
+            chunk = next(streams[i], None)
+            if chunk is None:
+                running.remove(i)
+            else:
+                texts[i] += chunk.text
+    assert texts == alone
+
+
+def test_four_threads_give_the_same_as_alone(llm: LLM, alone: list[str]) -> None:
+    def generate(i: int) -> str:
+        return llm.generate(PROMPTS[i % len(PROMPTS)], temperature=0, max_tokens=40).text
+
+    with ThreadPoolExecutor(4) as pool:
+        texts = list(pool.map(generate, range(16)))
+    assert texts == alone * 4
+
+
+def test_stream_is_read_by_another_thread_than_the_one_that_made_it(llm: LLM, alone: list[str]) -> None:
+    stream = llm.stream(PROMPTS[0], temperature=0, max_tokens=40)
+    first = next(stream).text
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(lambda: "".join(chunk.text for chunk in stream)).result()
+    assert first + rest == alone[0]
+
+
+def test_abandoned_streams_give_their_context_back(llm: LLM, alone: list[str]) -> None:
+    for _ in range(30):
+        next(llm.stream(PROMPTS[1], max_tokens=40))
+    gc.collect()
+    with llm.stream(PROMPTS[0], max_tokens=40) as stream:
+        next(stream)
+    assert list(stream) == []
+    assert llm.generate(PROMPTS[0], temperature=0, max_tokens=40).text == alone[0]
+
+
+# -------------------------------------------------------------------------------------------------------- the engine
+
+
+@pytest.mark.parametrize("n", [2, 16, 64])
+def test_prefix_of_many_requests_is_computed_once(llm: LLM, n: int) -> None:
+    shared = llm.generate(PROMPT, ignore_eos=True, seed=3, max_tokens=200).token_ids
+    prompts = [[*shared, 100 + i, 5] for i in range(n)]
+    with LLM(llm.model, **EXACT) as engine:
+        results = engine.generate(prompts, temperature=0, max_tokens=4)
+        assert engine.stats().prefill_tokens == len(shared) + 2 * n
+        assert sum(result.usage.cached_tokens for result in results) == len(shared) * (n - 1)
+
+
+def test_prefix_cache_changes_no_text(llm: LLM) -> None:
+    prompts = [f"Once upon a time there was a {animal} who liked to" for animal in ("fox", "dog", "fox", "cat", "dog")]
+    with LLM(llm.model, prefix_cache=False, **EXACT) as plain:
+        expected = [plain.generate(prompt, temperature=0, max_tokens=30).text for prompt in prompts]
+        assert plain.stats().cached_tokens == 0
+    for step_tokens in (16, 64, 512):
+        with LLM(llm.model, step_tokens=step_tokens, **EXACT) as shared:
+            together = shared.generate(prompts, temperature=0, max_tokens=30)
+            assert [result.text for result in together] == expected
+            assert [shared.generate(prompt, temperature=0, max_tokens=30).text for prompt in prompts] == expected
+            assert shared.stats().cached_tokens > 0
+
+
+@pytest.mark.parametrize("name", ["moe", "gemma", "mamba", "hybrid"])
+def test_every_kind_of_memory_shares_without_changing_a_token(name: str, request: pytest.FixtureRequest) -> None:
+    model = request.getfixturevalue(name)
+    first = np.random.default_rng(4).integers(3, 250, 60).tolist()
+    prompts = [[*first, *range(20 + i, 30 + i)] for i in range(5)] + [[*first[:30], 7, 8, 9]]
+    options: dict[str, Any] = {"temperature": 0, "max_tokens": 20, "ignore_eos": True}
+    with LLM(model, prefix_cache=False, n_ctx=1024, **EXACT) as plain:
+        expected = [plain.generate(prompt, **options).token_ids for prompt in prompts]
+    with LLM(model, n_ctx=1024, **EXACT) as shared:
+        assert [result.token_ids for result in shared.generate(prompts, **options)] == expected
+        assert [shared.generate(prompt, **options).token_ids for prompt in prompts] == expected
+        assert shared.stats().cached_tokens > 0
+
+
+def test_encoder_decoder_generates_one_request_after_the_other(t5: Model) -> None:
+    prompts = [list(range(10 + i, 30 + i)) for i in range(4)]
+    options: dict[str, Any] = {"temperature": 0, "max_tokens": 10, "ignore_eos": True}
+    with LLM(t5, n_ctx=256, **EXACT) as llm:
+        expected = [llm.generate(prompt, **options).token_ids for prompt in prompts]
+        assert [result.token_ids for result in llm.generate(prompts, **options)] == expected
+        assert len(set(expected)) > 1
+
+
+def test_engine_has_several_faces(llm: LLM) -> None:
+    with Engine(llm.model, **EXACT) as engine:
+        with LLM(engine) as first:
+            expected = first.generate(PROMPT, temperature=0, max_tokens=5).text
+        assert not engine.closed
+        assert LLM(engine).generate(PROMPT, temperature=0, max_tokens=5).text == expected
+        with pytest.raises(TypeError, match="n_ctx"):
+            LLM(engine, n_ctx=256)
+    with pytest.raises(EngineClosedError):
+        LLM(engine).generate(PROMPT)
+
+
+def test_memory_that_is_full_makes_requests_wait(llm: LLM) -> None:
+    with LLM(llm.model, n_ctx=256, **EXACT) as small:
+        prompts = [[5 + i] * 100 for i in range(5)]
+        results = small.generate(prompts, temperature=0, max_tokens=100, ignore_eos=True)
+        assert [result.usage.completion_tokens for result in results] == [100] * 5
+        alone = [llm.generate(prompt, temperature=0, max_tokens=100, ignore_eos=True) for prompt in prompts]
+        assert [result.token_ids for result in results] == [result.token_ids for result in alone]
+
+
+# ----------------------------------------------------------------------------------------------- the end of the process
 
 
 INTERRUPTED = """
@@ -157,6 +285,21 @@ def test_ctrl_c_ends_a_wait() -> None:
         assert child.stdout.readline() == "interrupted\n"
         assert time.monotonic() - sent < 5  # 0.1 s on a machine that is not busy
         assert child.wait(timeout=60) == 0
+
+
+def test_ctrl_c_cancels_the_request_whose_result_is_awaited(engine: Engine) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        stream = LLM(engine).stream(PROMPT, ignore_eos=True, n=1024)
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            stream.result()
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    wait_until_idle(engine)
+    assert stream.result().finish_reason == "cancelled"
 
 
 EXITING = """

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import gc
 import pickle
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
 import pytest
+from engines import EXACT, PROMPT, PROMPTS
 
-import inllama
 from inllama import (
     LLM,
     Chunk,
     Completion,
     ContextFullError,
-    DeadlineError,
-    EngineClosedError,
     InvalidRequestError,
-    Model,
     SamplingParams,
 )
+from inllama.model import demo_path
 
-DEMO = Path(inllama.__path__[0]) / "models" / "demo.gguf"
-PROMPT = "Once upon a time"
-PROMPTS = ["Once upon a time", "One day, a dog", "The little girl", "It was a dark night"]
-
-
-# Numbers depend a little on what else is computed. In f32 too little to change a text; where weights are quantized, or
-# keys and values are, it would now and then.
-EXACT: dict[str, Any] = {"n_threads": 1, "flash_attention": "off", "kv_type_k": "f32", "kv_type_v": "f32"}
-
-
-@pytest.fixture(scope="module")
-def llm(exact_demo_path: Path) -> Iterator[LLM]:
-    with LLM(exact_demo_path, **EXACT) as shared:
-        yield shared
+DEMO = demo_path()
 
 
 def text_of(chunks: list[Chunk], index: int = 0) -> str:
@@ -66,6 +46,7 @@ def test_stream_gives_what_generate_gives(llm: LLM, seed: int) -> None:
 
 
 def test_stream_result_is_the_same_however_much_was_read(llm: LLM) -> None:
+    llm.generate(PROMPT, max_tokens=1)  # all that follow find the prompt in memory
     whole = llm.generate(PROMPT, seed=3, max_tokens=30)
     for n_read in (0, 1, 5, 10_000):
         stream = llm.stream(PROMPT, seed=3, max_tokens=30)
@@ -118,112 +99,6 @@ def test_reproducible_request_gives_the_same_whatever_else_runs() -> None:
 def test_token_ids_are_those_of_the_text(llm: LLM) -> None:
     result = llm.generate(PROMPT, seed=5, max_tokens=50)
     assert llm.model.tokenizer.decode(result.token_ids) == result.text
-
-
-# ------------------------------------------------------------------------------------------------------ the end
-
-
-@pytest.mark.parametrize("max_tokens", [1, 2, 7, 33])
-def test_max_tokens_is_exact(llm: LLM, max_tokens: int) -> None:
-    result = llm.generate(PROMPT, ignore_eos=True, seed=1, max_tokens=max_tokens)
-    assert len(result.token_ids) == max_tokens
-    assert result.usage.completion_tokens == max_tokens
-    assert result.finish_reason == "length"
-    assert result.stop is None
-
-
-def test_model_ends_by_itself(llm: LLM) -> None:
-    result = llm.generate(PROMPT, temperature=0)
-    assert result.finish_reason == "stop"
-    assert result.stop is None
-    assert result.text.endswith((".", "!", "?", '"'))
-    assert not set(result.token_ids) & set(llm.model.tokenizer.end_tokens.tolist())
-
-
-def test_without_max_tokens_the_context_is_the_limit(llm: LLM) -> None:
-    result = llm.generate(PROMPT, ignore_eos=True, seed=1)
-    assert result.finish_reason == "length"
-    assert result.usage.total_tokens == 2048
-
-
-def test_max_tokens_beyond_the_context_ends_at_the_context(llm: LLM) -> None:
-    result = llm.generate(PROMPT, ignore_eos=True, seed=1, max_tokens=10**9)
-    assert result.finish_reason == "length"
-    assert result.usage.total_tokens == 2048
-
-
-def test_prompt_that_leaves_room_for_one_token(llm: LLM) -> None:
-    result = llm.generate([1] * 2047, ignore_eos=True)
-    assert result.finish_reason == "length"
-    assert result.usage.prompt_tokens == 2047
-    assert result.usage.completion_tokens == 1
-
-
-def every_stop(text: str) -> list[str]:
-    return [text[begin:end] for begin in range(20, 44, 3) for end in range(begin + 1, min(begin + 14, len(text)), 4)]
-
-
-def test_stop_string_is_cut_off_wherever_tokens_end(llm: LLM) -> None:
-    text = llm.generate(PROMPT, temperature=0, max_tokens=40).text
-    for stop in every_stop(text):
-        result = llm.generate(PROMPT, temperature=0, max_tokens=40, stop=stop)
-        assert result.text == text[: text.index(stop)], stop
-        assert result.finish_reason == "stop"
-        assert result.stop == stop
-
-
-def test_stream_never_publishes_a_part_of_the_stop_string(llm: LLM) -> None:
-    text = llm.generate(PROMPT, temperature=0, max_tokens=40).text
-    for stop in every_stop(text):
-        chunks = list(llm.stream(PROMPT, temperature=0, max_tokens=40, stop=["never to be seen", stop]))
-        assert text_of(chunks) == text[: text.index(stop)], stop
-        assert chunks[-1].finish_reason == "stop"
-        assert chunks[-1].stop == stop
-
-
-def test_first_match_wins_among_stop_strings(llm: LLM) -> None:
-    text = llm.generate(PROMPT, temperature=0, max_tokens=40).text
-    early, late = text[10:14], text[30:36]
-    result = llm.generate(PROMPT, temperature=0, max_tokens=40, stop=[late, early])
-    assert result.stop == early
-    assert result.text == text[: text.index(early)]
-
-
-def test_held_back_beginning_of_a_stop_string_is_given_at_the_end(llm: LLM) -> None:
-    text = llm.generate(PROMPT, temperature=0, max_tokens=12).text
-    result = llm.generate(PROMPT, temperature=0, max_tokens=12, stop=text[-3:] + "never")
-    assert result.text == text
-    assert result.finish_reason == "length"
-    assert result.stop is None
-
-
-def test_stop_string_matches_only_the_output(llm: LLM) -> None:
-    expected = llm.generate(PROMPT, temperature=0, max_tokens=10).text
-    assert llm.generate(PROMPT, temperature=0, max_tokens=10, stop="Once upon").text == expected
-
-
-def test_stop_token_ends_the_output_and_is_not_in_it(llm: LLM) -> None:
-    tokens = llm.generate(PROMPT, temperature=0, max_tokens=40).token_ids
-    token = tokens[15]
-    result = llm.generate(PROMPT, temperature=0, max_tokens=40, stop_token_ids=[token])
-    assert result.token_ids == tokens[: tokens.index(token)]
-    assert result.finish_reason == "stop"
-    assert result.stop == token
-
-
-def test_end_token_as_stop_token_is_reported(llm: LLM) -> None:
-    end = llm.model.tokenizer.bos  # it begins and ends a story; the end-of-turn token ends what is said in a chat
-    assert end is not None
-    result = llm.generate(PROMPT, temperature=0, stop_token_ids=[end])
-    assert (result.finish_reason, result.stop) == ("stop", end)
-
-
-def test_ignore_eos_goes_on(llm: LLM) -> None:
-    ended = llm.generate(PROMPT, temperature=0)
-    longer = llm.generate(PROMPT, temperature=0, ignore_eos=True, max_tokens=ended.usage.completion_tokens + 20)
-    assert longer.finish_reason == "length"
-    assert longer.text.startswith(ended.text)
-    assert longer.usage.completion_tokens == ended.usage.completion_tokens + 20
 
 
 # ---------------------------------------------------------------------------------------------- usage and results
@@ -365,237 +240,7 @@ def test_control_tokens_in_a_prompt_are_text_unless_asked_for(llm: LLM) -> None:
     assert plain > special
 
 
-# ------------------------------------------------------------------------------------------------ cancel and time
-
-
-def test_cancel_between_chunks_ends_the_stream(llm: LLM) -> None:
-    expected = llm.generate(PROMPT, seed=1, ignore_eos=True, max_tokens=300).text
-    stream = llm.stream(PROMPT, seed=1, ignore_eos=True, max_tokens=300)
-    chunks = []
-    for chunk in stream:
-        chunks.append(chunk)
-        if len(chunks) == 3:
-            stream.cancel()
-    assert chunks[-1].finish_reason == "cancelled"
-    assert len(chunks) < 10
-    result = stream.result()
-    assert result.finish_reason == "cancelled"
-    assert result.text == text_of(chunks)
-    assert expected.startswith(result.text)
-    assert llm.generate(PROMPT, seed=1, ignore_eos=True, max_tokens=300).text == expected
-
-
-def test_cancel_from_another_thread_ends_generate(llm: LLM) -> None:
-    stream = llm.stream(PROMPT, ignore_eos=True, n=1024)
-    timer = threading.Timer(0.1, stream.cancel)
-    timer.start()
-    started = time.monotonic()
-    result = stream.result()
-    timer.join()
-    assert result.choices[-1].finish_reason == "cancelled"
-    assert time.monotonic() - started < 20
-
-
-def test_cancel_at_once_ends_the_stream_early(llm: LLM) -> None:
-    stream = llm.stream(PROMPT, ignore_eos=True)
-    stream.cancel()
-    result = stream.result()
-    assert result.finish_reason == "cancelled"
-    assert result.usage.total_tokens < 2048
-
-
-def test_cancel_after_the_end_changes_nothing(llm: LLM) -> None:
-    stream = llm.stream(PROMPT, temperature=0, max_tokens=5)
-    before = stream.result()
-    stream.cancel()
-    assert stream.result().choices == before.choices
-
-
-def test_cancel_ends_all_outputs(llm: LLM) -> None:
-    stream = llm.stream(PROMPT, ignore_eos=True, n=3, max_tokens=50)
-    next(stream)
-    stream.cancel()
-    reasons = [choice.finish_reason for choice in stream.result().choices]
-    assert reasons == ["cancelled"] * 3
-
-
-def test_deadline_raises_with_what_was_generated(llm: LLM) -> None:
-    with pytest.raises(DeadlineError) as caught:
-        llm.generate(PROMPT, seed=1, ignore_eos=True, n=1024, timeout_s=0.2)
-    assert isinstance(caught.value, TimeoutError)
-    assert isinstance(caught.value.partial, str)
-    assert caught.value.elapsed_s >= 0.15
-    assert llm.generate(PROMPT, max_tokens=1).usage.completion_tokens == 1
-
-
-def test_deadline_of_a_slow_reader_carries_the_text(llm: LLM) -> None:
-    stream = llm.stream(PROMPT, seed=1, ignore_eos=True, max_tokens=400, timeout_s=0.3)
-    read = next(stream).text
-    time.sleep(0.35)
-    with pytest.raises(DeadlineError) as caught:
-        list(stream)
-    assert caught.value.partial.startswith(read)
-    with pytest.raises(DeadlineError):
-        stream.result()
-
-
-def test_no_time_at_all_is_a_deadline_error(llm: LLM) -> None:
-    with pytest.raises(DeadlineError) as caught:
-        llm.generate(PROMPT, timeout_s=0)
-    assert caught.value.partial == ""
-
-
-# ---------------------------------------------------------------------------------------- many requests at a time
-
-
-@pytest.fixture(scope="module")
-def alone(llm: LLM) -> list[str]:
-    """The greedy continuation of each of ``PROMPTS``, computed one after the other."""
-    return [llm.generate(prompt, temperature=0, max_tokens=40).text for prompt in PROMPTS]
-
-
-def test_interleaved_streams_give_the_same_as_alone(llm: LLM, alone: list[str]) -> None:
-    streams = [llm.stream(prompt, temperature=0, max_tokens=40) for prompt in PROMPTS]
-    texts = [""] * len(streams)
-    running = list(range(len(streams)))
-    while running:
-        for i in list(running):
-            chunk = next(streams[i], None)
-            if chunk is None:
-                running.remove(i)
-            else:
-                texts[i] += chunk.text
-    assert texts == alone
-
-
-def test_four_threads_give_the_same_as_alone(llm: LLM, alone: list[str]) -> None:
-    def generate(i: int) -> str:
-        return llm.generate(PROMPTS[i % len(PROMPTS)], temperature=0, max_tokens=40).text
-
-    with ThreadPoolExecutor(4) as pool:
-        texts = list(pool.map(generate, range(16)))
-    assert texts == alone * 4
-
-
-def test_stream_is_read_by_another_thread_than_the_one_that_made_it(llm: LLM, alone: list[str]) -> None:
-    stream = llm.stream(PROMPTS[0], temperature=0, max_tokens=40)
-    first = next(stream).text
-    with ThreadPoolExecutor(1) as pool:
-        rest = pool.submit(lambda: "".join(chunk.text for chunk in stream)).result()
-    assert first + rest == alone[0]
-
-
-def test_abandoned_streams_give_their_context_back(llm: LLM, alone: list[str]) -> None:
-    for _ in range(30):
-        next(llm.stream(PROMPTS[1], max_tokens=40))
-    gc.collect()
-    with llm.stream(PROMPTS[0], max_tokens=40) as stream:
-        next(stream)
-    assert list(stream) == []
-    assert llm.generate(PROMPTS[0], temperature=0, max_tokens=40).text == alone[0]
-
-
-# ------------------------------------------------------------------------------------------------------- closing
-
-
-def test_closing_while_streaming_fails_the_stream() -> None:
-    llm = LLM(n_threads=1)
-    stream = llm.stream(PROMPT, ignore_eos=True, max_tokens=300)
-    read = next(stream).text
-    llm.close()
-    with pytest.raises(EngineClosedError) as caught:
-        list(stream)
-    assert caught.value.partial.startswith(read)
-    with pytest.raises(EngineClosedError):
-        stream.result()
-
-
-def test_closing_from_another_thread_ends_generate() -> None:
-    llm = LLM(n_threads=1)
-    timer = threading.Timer(0.1, llm.close)
-    timer.start()
-    with pytest.raises(EngineClosedError):
-        llm.generate(PROMPT, ignore_eos=True, n=1024)
-    timer.join()
-
-
-def test_closing_ends_streams_that_run_or_wait() -> None:
-    llm = LLM(n_threads=1, max_running=1)
-    streams = [llm.stream(PROMPT, ignore_eos=True) for _ in range(3)]
-    llm.close()
-    for stream in streams:
-        with pytest.raises(EngineClosedError):
-            list(stream)
-        with pytest.raises(EngineClosedError):
-            stream.result()
-
-
-def test_closed_llm_refuses_requests_and_closes_again() -> None:
-    llm = LLM(n_threads=1)
-    llm.close()
-    llm.close()
-    assert llm.model.closed
-    for call in (llm.generate, llm.stream):
-        with pytest.raises(EngineClosedError, match="closed"):
-            call(PROMPT)
-
-
-def test_with_block_closes() -> None:
-    with LLM(n_threads=1) as llm:
-        assert not llm.model.closed
-    assert llm.model.closed
-
-
-def test_llm_of_a_model_does_not_close_it() -> None:
-    with Model(DEMO) as model:
-        with LLM(model, n_threads=1) as first:
-            expected = first.generate(PROMPT, temperature=0, max_tokens=5).text
-        assert not model.closed
-        with LLM(model, n_threads=1) as second:
-            assert second.model is model
-            assert second.generate(PROMPT, temperature=0, max_tokens=5).text == expected
-
-
-def test_model_none_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="None"):
-        LLM(None)  # type: ignore[arg-type]
-
-
-# ------------------------------------------------------------------------------------------------ token choice
-
-
-def test_grammar_constrains_the_output(llm: LLM) -> None:
-    grammar = 'root ::= " " ("red" | "green" | "blue") "!"'
-    for seed in range(5):
-        result = llm.generate(PROMPT, grammar=grammar, seed=seed)
-        assert result.text in (" red!", " green!", " blue!")
-        assert result.finish_reason == "stop"
-
-
-def test_grammar_of_digits(llm: LLM) -> None:
-    result = llm.generate(PROMPT, grammar="root ::= [0-9]+", seed=1, max_tokens=10)
-    assert result.text.isdigit()
-
-
-def test_logit_bias_bans_and_forces(llm: LLM) -> None:
-    first = llm.generate(PROMPT, temperature=0, max_tokens=1).token_ids[0]
-    banned = llm.generate(PROMPT, temperature=0, max_tokens=20, logit_bias={first: float("-inf")})
-    assert first not in banned.token_ids
-    forced = llm.generate(PROMPT, temperature=0, max_tokens=5, logit_bias={99: 1000.0})
-    assert forced.token_ids == (99,) * 5
-
-
-def test_top_k_1_is_greedy(llm: LLM) -> None:
-    greedy = llm.generate(PROMPT, temperature=0, max_tokens=30).text
-    assert llm.generate(PROMPT, temperature=1.5, top_k=1, max_tokens=30).text == greedy
-
-
-def test_penalties_see_the_prompt_and_the_output(llm: LLM) -> None:
-    def count(**options: float) -> int:
-        tokens = llm.generate(PROMPT, temperature=0, ignore_eos=True, max_tokens=100, **options).token_ids
-        return len(set(tokens))
-
-    assert count(frequency_penalty=2.0, penalty_last_n=512) > count()
+# ------------------------------------------------------------------------------------------ defaults and options
 
 
 def test_keyword_overrides_the_params_object(llm: LLM) -> None:
@@ -666,9 +311,6 @@ def test_senseless_recommendations_are_logged_and_ignored(tmp_path: Path, caplog
     assert sum("general.sampling.min_p" in message for message in messages) == 1
 
 
-# ---------------------------------------------------------------------------------------------- engine options
-
-
 def test_n_ctx_is_the_room_of_a_request(llm: LLM) -> None:
     with LLM(llm.model, n_ctx=256, n_threads=1) as small:
         result = small.generate(PROMPT, ignore_eos=True)
@@ -727,73 +369,3 @@ def test_repr_says_model_and_state(llm: LLM) -> None:
     closed = LLM(n_threads=1)
     closed.close()
     assert "closed" in repr(closed)
-
-
-# -------------------------------------------------------------------------------------------------------- the engine
-
-
-@pytest.mark.parametrize("n", [2, 16, 64])
-def test_prefix_of_many_requests_is_computed_once(llm: LLM, n: int) -> None:
-    shared = llm.generate(PROMPT, ignore_eos=True, seed=3, max_tokens=200).token_ids
-    prompts = [[*shared, 100 + i, 5] for i in range(n)]
-    with LLM(llm.model, **EXACT) as engine:
-        results = engine.generate(prompts, temperature=0, max_tokens=4)
-        assert engine.stats().prefill_tokens == len(shared) + 2 * n
-        assert sum(result.usage.cached_tokens for result in results) == len(shared) * (n - 1)
-
-
-def test_prefix_cache_changes_no_text(llm: LLM) -> None:
-    prompts = [f"Once upon a time there was a {animal} who liked to" for animal in ("fox", "dog", "fox", "cat", "dog")]
-    with LLM(llm.model, prefix_cache=False, **EXACT) as plain:
-        expected = [plain.generate(prompt, temperature=0, max_tokens=30).text for prompt in prompts]
-        assert plain.stats().cached_tokens == 0
-    for step_tokens in (16, 64, 512):
-        with LLM(llm.model, step_tokens=step_tokens, **EXACT) as shared:
-            together = shared.generate(prompts, temperature=0, max_tokens=30)
-            assert [result.text for result in together] == expected
-            assert [shared.generate(prompt, temperature=0, max_tokens=30).text for prompt in prompts] == expected
-            assert shared.stats().cached_tokens > 0
-
-
-@pytest.mark.parametrize("name", ["moe", "gemma", "mamba", "hybrid"])
-def test_every_kind_of_memory_shares_without_changing_a_token(name: str, request: pytest.FixtureRequest) -> None:
-    model = request.getfixturevalue(name)
-    first = np.random.default_rng(4).integers(3, 250, 60).tolist()
-    prompts = [[*first, *range(20 + i, 30 + i)] for i in range(5)] + [[*first[:30], 7, 8, 9]]
-    options: dict[str, Any] = {"temperature": 0, "max_tokens": 20, "ignore_eos": True}
-    with LLM(model, prefix_cache=False, n_ctx=1024, **EXACT) as plain:
-        expected = [plain.generate(prompt, **options).token_ids for prompt in prompts]
-    with LLM(model, n_ctx=1024, **EXACT) as shared:
-        assert [result.token_ids for result in shared.generate(prompts, **options)] == expected
-        assert [shared.generate(prompt, **options).token_ids for prompt in prompts] == expected
-        assert shared.stats().cached_tokens > 0
-
-
-def test_encoder_decoder_generates_one_request_after_the_other(t5: inllama.Model) -> None:
-    prompts = [list(range(10 + i, 30 + i)) for i in range(4)]
-    options: dict[str, Any] = {"temperature": 0, "max_tokens": 10, "ignore_eos": True}
-    with LLM(t5, n_ctx=256, **EXACT) as llm:
-        expected = [llm.generate(prompt, **options).token_ids for prompt in prompts]
-        assert [result.token_ids for result in llm.generate(prompts, **options)] == expected
-        assert len(set(expected)) > 1
-
-
-def test_engine_has_several_faces(llm: LLM) -> None:
-    with inllama.Engine(llm.model, **EXACT) as engine:
-        with LLM(engine) as first:
-            expected = first.generate(PROMPT, temperature=0, max_tokens=5).text
-        assert not engine.closed
-        assert LLM(engine).generate(PROMPT, temperature=0, max_tokens=5).text == expected
-        with pytest.raises(TypeError, match="n_ctx"):
-            LLM(engine, n_ctx=256)
-    with pytest.raises(EngineClosedError):
-        LLM(engine).generate(PROMPT)
-
-
-def test_memory_that_is_full_makes_requests_wait(llm: LLM) -> None:
-    with LLM(llm.model, n_ctx=256, **EXACT) as small:
-        prompts = [[5 + i] * 100 for i in range(5)]
-        results = small.generate(prompts, temperature=0, max_tokens=100, ignore_eos=True)
-        assert [result.usage.completion_tokens for result in results] == [100] * 5
-        alone = [llm.generate(prompt, temperature=0, max_tokens=100, ignore_eos=True) for prompt in prompts]
-        assert [result.token_ids for result in results] == [result.token_ids for result in alone]

@@ -13,14 +13,9 @@ import pytest
 import tiny_models as tiny
 from engines import EXACT, PROMPT
 
-from inllama import LLM, Choice, Completion, Engine, InvalidRequestError, Model, Timings, TokenLogprob, Usage
+from inllama import LLM, Choice, Completion, InvalidRequestError, Model, Timings, TokenLogprob, Usage
 
 SEVERAL = ["Once upon a time", "One day, a dog", "The little girl"]
-
-
-@pytest.fixture
-def llm(exact_engine: Engine) -> LLM:
-    return LLM(exact_engine)
 
 
 def expected_rows(model: Model, prompt: Sequence[int], output: Sequence[int]) -> npt.NDArray[np.float64]:

@@ -6,11 +6,11 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from typing import Any
 
 import pytest
-from engines import PROMPT, is_idle, run, wait_until_idle
+from engines import PROMPT, run, until_idle, wait_until_idle
 
 from inllama import (
     LLM,
@@ -32,9 +32,7 @@ LONG = "long " * 3000
 def collect(request: pytest.FixtureRequest) -> Collect:
     """Reads rows of a map, all or the first ``n_read``; ``see`` is called with each."""
 
-    def rows_of(
-        engine: Engine, rows: Any, *, n_read: int = 1 << 30, see: Callable[[Any], None] = lambda _: None, **options: Any
-    ) -> list[Any]:
+    def rows_of(engine: Engine, rows: Any, *, n_read: int = -1, see: Any = id, **options: Any) -> list[Any]:
         read: list[Any] = []
 
         def is_enough(row: Any) -> bool:
@@ -51,8 +49,7 @@ def collect(request: pytest.FixtureRequest) -> Collect:
         if request.param == "AsyncLLM":
             run(main())
         else:
-            with closing(LLM(engine).map(rows, **options)) as results:
-                any(map(is_enough, results))
+            any(map(is_enough, LLM(engine).map(rows, **options)))
         return read
 
     return rows_of
@@ -60,7 +57,6 @@ def collect(request: pytest.FixtureRequest) -> Collect:
 
 @pytest.fixture
 def echo() -> Iterator[FakeEngine]:
-    """Replies with the prompt; eight outputs at a time."""
     with FakeEngine(lambda prompt: prompt, max_running=8) as engine:
         yield engine
 
@@ -121,19 +117,23 @@ def test_rows_wait_while_others_fill_the_engine(collect: Collect) -> None:
         assert other.result().text == "a" * 20
 
 
-def test_no_rows_give_no_results(echo: FakeEngine, collect: Collect) -> None:
+def test_anything_that_can_be_iterated_over_is_a_source(echo: FakeEngine, collect: Collect) -> None:
+    class Numbered:
+        def __getitem__(self, index: int) -> str:
+            return ["one", "two"][index]
+
     assert [collect(echo, rows) for rows in ([], (), iter([]))] == [[]] * 3
+    assert texts(collect(echo, Numbered())) == ["one", "two"]
 
 
 # --------------------------------------------------------------------------------------------------- window, source
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("window", [1, 3, 20, None])
+@pytest.mark.parametrize(("window", "limit"), [(1, 1), (3, 3), (20, 20), (None, 32)])
 def test_source_is_read_as_far_as_the_window(
-    echo: FakeEngine, collect: Collect, window: int | None, ordered: bool
+    echo: FakeEngine, collect: Collect, window: int | None, limit: int, ordered: bool
 ) -> None:
-    limit = 32 if window is None else window
     n_read, n_given, most = 0, 0, 0
 
     def source() -> Iterator[str]:
@@ -147,14 +147,11 @@ def test_source_is_read_as_far_as_the_window(
         nonlocal n_given
         n_given += 1
 
-    options = {} if window is None else {"window": window}
-    found = collect(echo, source(), see=see, ordered=ordered, **options)
-    assert len(found) == 100
+    assert len(collect(echo, source(), see=see, ordered=ordered, window=window)) == 100
     assert most == limit
 
 
 def test_source_is_read_on_while_results_are_used(collect: Collect) -> None:
-    """A slow consumer does not leave the engine without work."""
     with FakeEngine("a", max_running=8) as engine:
         n_submitted: list[int] = []
 
@@ -163,7 +160,6 @@ def test_source_is_read_on_while_results_are_used(collect: Collect) -> None:
             wait_until_idle(engine)
 
         collect(engine, ["x"] * 30, see=see, window=8)
-        # With each that is given out, another one goes in.
         assert n_submitted[4] > n_submitted[0]
 
 
@@ -193,8 +189,7 @@ def test_map_that_nobody_keeps_is_cancelled() -> None:
         async def main() -> None:
             async for _ in AsyncLLM(engine).map(["a"] + ["x" * 10_000] * 20):
                 break
-            while not is_idle(engine):
-                await asyncio.sleep(0)
+            await until_idle(engine)
 
         run(main())
         assert engine.stats().completion_tokens < 1000
@@ -202,18 +197,14 @@ def test_map_that_nobody_keeps_is_cancelled() -> None:
 
 def test_cancelled_task_cancels_its_map(exact_engine: Engine) -> None:
     async def main() -> None:
-        async def read() -> None:
-            async for _ in AsyncLLM(exact_engine).map([PROMPT] * 20, ignore_eos=True):
-                pass
-
-        task = asyncio.create_task(read())
+        task = asyncio.create_task(anext(AsyncLLM(exact_engine).map([PROMPT] * 20, ignore_eos=True)))
         while exact_engine.stats().completion_tokens == 0:
             await asyncio.sleep(0)
         task.cancel()
-        await asyncio.wait([task])
+        with pytest.raises(asyncio.CancelledError):
+            await task
         n_steps = exact_engine.stats().steps
-        while not is_idle(exact_engine):
-            await asyncio.sleep(0)
+        await until_idle(exact_engine)
         assert exact_engine.stats().steps <= n_steps + 1
 
     run(main())

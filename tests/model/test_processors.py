@@ -29,11 +29,6 @@ Logits = npt.NDArray[np.float32]
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 30, "ignore_eos": True}
 
 
-@pytest.fixture
-def llm(exact_engine: Engine) -> LLM:
-    return LLM(exact_engine)
-
-
 def only(token: int) -> Callable[[Sequence[int], Logits], None]:
     """A processor that lets one token through."""
 
