@@ -126,7 +126,7 @@ def print_table(cases: Sequence[Case]) -> None:
 def write_result(path: Path, cases: Sequence[Case], n_rounds: int, started: datetime) -> None:
     """Write the cases of this run with the facts that they depend on."""
     result = {
-        "command": shlex.join([sys.executable, "-m", "bench." + Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "bench." + Path(sys.argv[0]).stem, *sys.argv[1:]]),
         "date": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds()),
         "rounds": n_rounds,
@@ -168,7 +168,8 @@ def _flags(source: str) -> str:
         return ""
     commands = [entry["command"] for entry in json.loads(path.read_text()) if entry["file"].endswith(f"/{source}")]
     words = shlex.split(commands[0]) if commands else []
-    return " ".join(word for word in words if word.startswith(("-O", "-m", "-f", "-DNDEBUG", "-DGGML_USE")))
+    flags = [word for word in words if word.startswith(("-O", "-m", "-f", "-DNDEBUG", "-DGGML_USE"))]
+    return " ".join(flag for flag in flags if not flag.startswith("-ffile-prefix-map"))
 
 
 def _value(path: str, name: str) -> str:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from bench.measure import Case, interleave, ratios
-from bench.native import model_path, run_json, tool
+from bench.native import MODEL, model_path, run_json, tool
 from inllama import LLM, build_info
 
 N_THREADS = 2
@@ -70,7 +70,7 @@ def measure_speed(n_rounds: int) -> list[Case]:
     decode = interleave({"inllama": ours.decode, "llama-bench": lambda: llama_bench(0, N_NEW)}, n_rounds)
     prefill = interleave({"inllama": ours.prefill, "llama-bench": lambda: llama_bench(N_PROMPT, 0)}, n_rounds)
     ours.close()
-    settings = {"n_threads": N_THREADS, "n_ubatch": N_UBATCH, "flash_attention": "on", "model": model_path()}
+    settings = {"n_threads": N_THREADS, "n_ubatch": N_UBATCH, "flash_attention": "on", "model": MODEL.name}
     return [
         Case(
             name=f"decode tg{N_NEW}",
