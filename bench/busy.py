@@ -15,20 +15,25 @@ from bench.workload import GREEDY, new_engine, settings
 from inllama import LLM, Model
 
 N_NEW = 64
+# Others that end meanwhile: what Python gave the engine for them is let go of then.
+N_NEW_OTHERS = (8, 16, 24, 32)
 RUNS_PER_ROUND = 2
 TARGET = 0.95
 
 
 def decode_speed(llm: LLM) -> float:
-    """Return streamed tokens per second, from the first chunk to the last."""
+    """Return streamed tokens per second of one request, from the first chunk to the last."""
     n_tokens = n_first = 0
     started = ended = 0.0
-    for chunk in llm.stream([1], max_tokens=N_NEW, **GREEDY):
+    stream = llm.stream([1], max_tokens=N_NEW, **GREEDY)
+    others = [llm.stream([2 + i], max_tokens=n, **GREEDY) for i, n in enumerate(N_NEW_OTHERS)]
+    for chunk in stream:
         ended = time.perf_counter()
         n_tokens += len(chunk.token_ids)
         if not started:
             started, n_first = ended, n_tokens
     assert n_tokens == N_NEW, n_tokens
+    assert [len(other.result().token_ids) for other in others] == list(N_NEW_OTHERS)
     return (n_tokens - n_first) / (ended - started)
 
 
@@ -80,7 +85,8 @@ def measure_busy(n_rounds: int) -> list[Case]:
         Case(
             name="decode beside a busy thread",
             method=(
-                f"LLM.stream of {N_NEW} tokens with n_threads=1, tokens per second from the first chunk to the last: "
+                f"LLM.stream of {N_NEW} tokens with n_threads=1, tokens per second from the first chunk to the last, "
+                f"while {len(N_NEW_OTHERS)} other requests end after {N_NEW_OTHERS} tokens: "
                 "alone; while a Python thread of the same process runs an empty loop; and, beside it, while another "
                 "process does, which shows what the processor loses when two cores work."
             ),

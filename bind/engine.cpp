@@ -2,8 +2,10 @@
 
 #include "bind/arrays.h"
 #include "bind/call.h"
+#include "bind/event_queue.h"
 #include "bind/model.h"
 #include "bind/sampling_params.h"
+#include "core/faulty_decoder.h"
 #include "core/llama/decoder.h"
 #include "core/llama/row_sampler.h"
 #include "core/llama/sampler.h"
@@ -12,7 +14,6 @@
 
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -22,6 +23,10 @@
 namespace inllama {
 
 PyEngine::~PyEngine() {
+    if (engine_ != nullptr && engine_->is_foreign()) {
+        static_cast<void>(engine_.release()); // its thread, its locks and who waits for them are the parent's
+        return;
+    }
     const NativeCall inside(NativeCall::Entry::always);
     const nb::gil_scoped_release release;
     engine_.reset();
@@ -70,22 +75,27 @@ DecoderParams decoder_params(const nb::dict& options) {
     return params;
 }
 
-void construct(LlamaEngine* self, const PyModel& model, const nb::dict& options) {
+void construct(LlamaEngine* self, const PyModel& model, const nb::dict& options, const PyFaults* faults) {
     const DecoderParams decoding = decoder_params(options);
     EngineParams params = engine_params(options);
     const std::shared_ptr<ModelHandle> handle = model.handle();
     const std::shared_ptr<const Tokenizer> tokenizer = model.tokenizer();
+    const std::shared_ptr<FakeFaults> failing = faults != nullptr ? faults->faults : nullptr;
     new (self) LlamaEngine(tokenizer, call_native([&] {
-                               auto decoder = std::make_unique<LlamaDecoder>(handle, decoding);
-                               params.n_sampling_threads = decoder->n_threads();
+                               auto made = std::make_unique<LlamaDecoder>(handle, decoding);
+                               params.n_sampling_threads = made->n_threads();
+                               std::unique_ptr<Decoder> decoder = std::move(made);
+                               if (failing != nullptr) {
+                                   decoder = std::make_unique<FaultyDecoder>(std::move(decoder), failing);
+                               }
                                return std::make_unique<Engine>(
                                    std::move(decoder), std::make_shared<LlamaVocab>(tokenizer), params);
                            }));
 }
 
-uint64_t submit(PyEngine& self, const std::shared_ptr<EventQueue>& events, nb::object prompt, nb::dict fields,
-                const std::vector<int64_t>& seeds, const nb::dict& request,
-                const std::shared_ptr<EventQueue>& processors) {
+uint64_t submit(PyEngine& self, const PyEventQueue& events, nb::object prompt, nb::dict fields,
+                const std::vector<int64_t>& seeds, const nb::dict& request, const PyEventQueue* processors,
+                bool is_waiting) {
     Request made;
     made.prompt = integers(prompt, "token");
     for (const Token token : made.prompt) {
@@ -108,8 +118,8 @@ uint64_t submit(PyEngine& self, const std::shared_ptr<EventQueue>& events, nb::o
     made.name_space = option<std::string>(request, "cache_salt");
     made.n_logprobs = option<int>(request, "logprobs");
     made.is_streaming = option<bool>(request, "is_streaming");
-    made.events = events;
-    made.processors = processors;
+    made.events = events.queue;
+    made.processors = processors != nullptr ? processors->queue : nullptr;
     const PyEngine::SamplerMaker make_sampler = self.sampler_maker(fields, request, processors != nullptr);
     std::vector<uint32_t> checked;
     for (const int64_t seed : seeds) {
@@ -119,7 +129,7 @@ uint64_t submit(PyEngine& self, const std::shared_ptr<EventQueue>& events, nb::o
         for (const uint32_t seed : checked) {
             made.samplers.push_back(make_sampler(seed));
         }
-        return self.engine().submit(std::move(made)).id;
+        return self.engine().submit(std::move(made), is_waiting).id;
     });
 }
 
@@ -163,6 +173,7 @@ nb::dict stats_of(const PyEngine& self) {
     values["failed_steps"] = stats.n_failed_steps;
     values["prompt_tokens"] = stats.n_prompt_tokens;
     values["cached_tokens"] = stats.n_cached_tokens;
+    values["prefix_hits"] = stats.n_prefix_hits;
     values["prefill_tokens"] = stats.n_prefill_rows;
     values["completion_tokens"] = stats.n_completion_tokens;
     values["evicted_cells"] = stats.n_evicted_cells;
@@ -187,15 +198,15 @@ void bind_engine(nb::module_& m) {
     nb::class_<PyEngine>(m, "Engine", "Computes requests on a thread of its own. Any thread.",
                          nb::is_weak_referenceable())
         .def("submit", &submit, "events"_a, "prompt"_a, "fields"_a, "seeds"_a, "request"_a,
-             "processors"_a.none(),
+             "processors"_a.none(), "is_waiting"_a = false,
              nb::sig("def submit(self, events: EventQueue, prompt: numpy.typing.NDArray[numpy.integer] | "
                      "collections.abc.Iterable[int], fields: dict[str, object], seeds: "
                      "collections.abc.Sequence[int], request: dict[str, object], processors: EventQueue | "
-                     "None) -> "
-                     "int"),
+                     "None, is_waiting: bool = False) -> int"),
              "Take a request, whose events come through ``events``; return its number. Its rows of logits go "
-             "to "
-             "``processors``, if given, and come back through ``resume``.")
+             "to ``processors``, if given, and come back through ``resume``. Who waits for room is not "
+             "counted as "
+             "rejected.")
         .def("resume", &resume, "request"_a, "output"_a, "logits"_a.none(),
              "Go on with an output from processed logits, ``(n_vocab,)``; with ``None`` its request fails.")
         .def(
@@ -224,8 +235,10 @@ void bind_engine(nb::module_& m) {
         .def("stats", &stats_of, nb::sig("def stats(self) -> dict[str, typing.Any]"),
              "Return what the engine has done and is doing.");
     nb::class_<LlamaEngine, PyEngine>(m, "LlamaEngine", "Computes with a model.")
-        .def("__init__", &construct, "model"_a, "options"_a,
-             nb::sig("def __init__(self, model: Model, options: dict[str, object]) -> None"));
+        .def("__init__", &construct, "model"_a, "options"_a, "faults"_a = nb::none(),
+             nb::sig(
+                 "def __init__(self, model: Model, options: dict[str, object], faults: FakeFaults | None = "
+                 "None) -> None"));
 }
 
 } // namespace inllama

@@ -3,6 +3,7 @@
 
 #include "bind/module.h"
 #include "core/engine.h"
+#include "core/fake_decoder.h"
 
 #include <cstdint>
 #include <functional>
@@ -39,6 +40,11 @@ class PyEngine {
 template<class T> T option(const nb::dict& options, const char* name) {
     return nb::cast<T>(options[name]);
 }
+
+// Steps that shall fail; held as PyEventQueue holds its queue.
+struct PyFaults {
+    std::shared_ptr<FakeFaults> faults = std::make_shared<FakeFaults>();
+};
 
 // The options that do not depend on what computes.
 EngineParams engine_params(const nb::dict& options);

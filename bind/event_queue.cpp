@@ -1,12 +1,11 @@
-#include "core/event_queue.h"
+#include "bind/event_queue.h"
 
 #include "bind/arrays.h"
 #include "bind/call.h"
 #include "bind/errors.h"
-#include "bind/module.h"
+#include "core/platform/process.h"
 
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/shared_ptr.h>
 
 #include <cmath>
 #include <limits>
@@ -90,29 +89,56 @@ nb::tuple to_tuple(Event& event) {
 
 } // namespace
 
+PyEventQueue::PyEventQueue() : process(process_id()) {}
+
+PyEventQueue::~PyEventQueue() {
+    if (process != process_id()) {
+        static_cast<void>(new std::shared_ptr<EventQueue>(std::move(queue)));
+        static_cast<void>(new decltype(unread)(std::move(unread)));
+    }
+}
+
+void PyEventQueue::check_process() const {
+    if (process != process_id()) {
+        throw Error(ErrorKind::ForkedEngineError,
+                    "this request was made before the process forked and stays with the parent");
+    }
+}
+
+namespace {
+
+nb::list take(PyEventQueue& self, double wait, std::optional<size_t> limit, bool are_read) {
+    const NativeCall inside; // a daemon thread that comes here while Python ends goes no further
+    self.check_process();
+    const size_t n_max = limit.value_or(std::numeric_limits<size_t>::max());
+    std::vector<Event> taken = self.queue->take(n_max, are_read);
+    if (taken.empty() && wait > 0) {
+        const auto time = std::chrono::milliseconds(std::lround(std::min(wait, 60.0) * 1000));
+        call_native([&] { self.queue->wait_for(time); });
+        taken = self.queue->take(n_max, are_read);
+    }
+    nb::list events;
+    for (Event& event : taken) {
+        if (!are_read && event.summary != nullptr) {
+            self.unread.erase(event.request);
+        } else if (!are_read) {
+            self.unread.try_emplace(event.request, event.control);
+        }
+        events.append(to_tuple(event));
+    }
+    return events;
+}
+
+} // namespace
+
 void bind_event_queue(nb::module_& m) {
-    nb::class_<EventQueue>(m, "EventQueue", "Carries events from engines to one consumer.")
+    nb::class_<PyEventQueue>(m, "EventQueue", "Carries events from engines to one consumer.")
         .def(nb::init<>())
         .def(
-            "take",
-            [](EventQueue& self, double wait, std::optional<size_t> limit) {
-                const NativeCall inside; // a daemon thread that comes here while Python ends goes no further
-                const size_t n_max = limit.value_or(std::numeric_limits<size_t>::max());
-                std::vector<Event> taken = self.take(n_max);
-                if (taken.empty() && wait > 0) {
-                    const auto time = std::chrono::milliseconds(std::lround(std::min(wait, 60.0) * 1000));
-                    call_native([&] { self.wait_for(time); });
-                    taken = self.take(n_max);
-                }
-                nb::list events;
-                for (Event& event : taken) {
-                    events.append(to_tuple(event));
-                }
-                return events;
-            },
-            "wait"_a = 0.0, "limit"_a = nb::none(),
+            "take", &take, "wait"_a = 0.0, "limit"_a = nb::none(), "are_read"_a = true,
             nb::sig(
-                "def take(self, wait: float = 0.0, limit: int | None = None) -> list[tuple[int, int, str, "
+                "def take(self, wait: float = 0.0, limit: int | None = None, are_read: bool = True) -> "
+                "list[tuple[int, int, str, "
                 "tuple[int, ...], typing.Any, "
                 "str | None, int | None, int | None, Exception | None, tuple[int, int, int, float, float, "
                 "float, float] | None, typing.Any]]"),
@@ -120,9 +146,20 @@ void bind_event_queue(nb::module_& m) {
             "many seconds. Each "
             "is: request, "
             "output, text, tokens, logprobs, finish, index of the stop string, stop token, error, summary, "
-            "logits.")
-        .def("descriptor", &EventQueue::descriptor,
-             "Return a file descriptor that is readable while there are events.");
+            "logits. A request pauses while too many of its events are not read; with ``are_read=False`` the "
+            "consumer says so with ``note_read``.")
+        .def(
+            "note_read",
+            [](PyEventQueue& self, uint64_t request, int n) {
+                const auto found = self.unread.find(request);
+                if (found != self.unread.end()) {
+                    found->second->note_read(n);
+                }
+            },
+            "request"_a, "n"_a = 1, "Count events of a request as read that were taken before.")
+        .def(
+            "descriptor", [](PyEventQueue& self) { return self.queue->descriptor(); },
+            "Return a file descriptor that is readable while there are events.");
 }
 
 } // namespace inllama

@@ -37,6 +37,11 @@ void finish_native_calls() {
     }
 }
 
+// In the child of a fork: the other threads stayed in the parent.
+void forget_other_threads() {
+    n_inside = depth;
+}
+
 } // namespace
 
 NativeCall::NativeCall(Entry entry) {
@@ -64,6 +69,8 @@ bool is_exiting() {
 void bind_exit(nb::module_& m) {
     m.def("finish_native_calls", &finish_native_calls,
           "Refuse native calls from now on and wait for those that run; for the end of the interpreter.");
+    m.def("forget_other_threads", &forget_other_threads,
+          "Count no native calls but those of this thread; for the child of a fork.");
 }
 
 } // namespace inllama

@@ -5,7 +5,6 @@
 #include "core/script_sampler.h"
 
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
@@ -67,14 +66,13 @@ DecoderTraits traits_of(const nb::dict& options, int n_vocab) {
     return traits;
 }
 
-void construct(FakeEngine* self, const nb::dict& options, double step_s,
-               const std::shared_ptr<FakeFaults>& faults) {
+void construct(FakeEngine* self, const nb::dict& options, double step_s, const PyFaults& given) {
     const auto vocab = std::make_shared<const FakeVocab>(0);
     auto decoder = std::make_unique<FakeDecoder>(traits_of(options, vocab->size()));
     const auto delay =
         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::duration<double>(step_s));
     decoder->has_opinion = false;
-    decoder->script = [faults, delay](int, const std::vector<StepRow>&) {
+    decoder->script = [faults = given.faults, delay](int, const std::vector<StepRow>&) {
         return FakeOutcome{faults->take(), false, delay};
     };
     const EngineParams params = engine_params(options);
@@ -83,7 +81,8 @@ void construct(FakeEngine* self, const nb::dict& options, double step_s,
 }
 
 DecodeStatus status_of(const std::string& name) {
-    const std::pair<const char*, DecodeStatus> known[] = {{"no_room", DecodeStatus::no_room},
+    const std::pair<const char*, DecodeStatus> known[] = {{"ok", DecodeStatus::ok},
+                                                          {"no_room", DecodeStatus::no_room},
                                                           {"aborted", DecodeStatus::aborted},
                                                           {"no_memory", DecodeStatus::no_memory},
                                                           {"failed", DecodeStatus::failed}};
@@ -101,11 +100,13 @@ DecodeStatus status_of(const std::string& name) {
 } // namespace
 
 void bind_fake_engine(nb::module_& m) {
-    nb::class_<FakeFaults>(m, "FakeFaults", "Steps of fake engines that shall fail.")
+    nb::class_<PyFaults>(m, "FakeFaults", "Steps of engines that shall fail.")
         .def(nb::init<>())
         .def(
-            "add", [](FakeFaults& self, int n, const std::string& status) { self.add(n, status_of(status)); },
-            "n"_a, "status"_a, "Let the next ``n`` steps fail: ``failed, no_room, no_memory, aborted``.");
+            "add",
+            [](PyFaults& self, int n, const std::string& status) { self.faults->add(n, status_of(status)); },
+            "n"_a, "status"_a,
+            "Let the next ``n`` steps fail: ``failed, no_room, no_memory, aborted``; or pass: ``ok``.");
     nb::class_<FakeEngine, PyEngine>(m, "FakeEngine",
                                      "Computes without a model: ``reply`` in a request is what it writes.")
         .def("__init__", &construct, "options"_a, "step_s"_a, "faults"_a,

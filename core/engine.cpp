@@ -20,28 +20,30 @@ Error closed_error() {
 Engine::Engine(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Vocab> vocab,
                const EngineParams& params)
     : decoder_(std::move(decoder)), vocab_(std::move(vocab)), params_(params), traits_(decoder_->traits()),
-      process_(process_id()) {
+      loop_(std::make_unique<EngineLoop>(*decoder_, *vocab_, params_)), process_(process_id()) {
     stats_.n_cells = traits_.n_cells;
     thread_ = std::thread([this] { run(); });
 }
 
 Engine::~Engine() {
-    if (process_ != process_id()) {
-        // The thread and those of the decoder are in the parent: nothing of them can be waited for.
-        thread_.detach();
-        static_cast<void>(decoder_.release());
-        return;
-    }
     close();
 }
 
-void Engine::check_usable() const {
-    if (process_ != process_id()) {
+bool Engine::is_foreign() const {
+    return process_ != process_id();
+}
+
+void Engine::check_process() const {
+    if (is_foreign()) {
         throw Error(
             ErrorKind::ForkedEngineError,
             "this engine was made before the process forked and stays with the parent; make one in the "
             "child, or use the start method 'spawn'");
     }
+}
+
+void Engine::check_usable() const {
+    check_process();
     if (is_closing_) {
         throw closed_error();
     }
@@ -66,7 +68,7 @@ void Engine::fit(const Request& request) {
         .with("n_ctx", traits_.has_encoder ? limit : limit + 1);
 }
 
-Ticket Engine::submit(Request request) {
+Ticket Engine::submit(Request request, bool is_waiting) {
     check_usable();
     fit(request);
     auto active = std::make_shared<ActiveRequest>();
@@ -80,7 +82,7 @@ Ticket Engine::submit(Request request) {
         }
         const size_t limit = static_cast<size_t>(params_.max_queue + params_.scheduler.max_running);
         if (n_requests_ >= limit) {
-            n_rejected_full_++;
+            n_rejected_full_ += is_waiting ? 0 : 1;
             throw Error(ErrorKind::QueueFullError,
                         std::to_string(n_requests_) +
                             " requests are running or waiting; wait for room, or give a "
@@ -104,7 +106,7 @@ bool Engine::wait_for_room(std::chrono::milliseconds time) {
 }
 
 void Engine::cancel(uint64_t request) {
-    if (process_ != process_id()) {
+    if (is_foreign()) {
         return;
     }
     {
@@ -115,7 +117,7 @@ void Engine::cancel(uint64_t request) {
 }
 
 void Engine::resume(ProcessedRow row) {
-    if (process_ != process_id()) {
+    if (is_foreign()) {
         return;
     }
     {
@@ -126,7 +128,7 @@ void Engine::resume(ProcessedRow row) {
 }
 
 void Engine::close() {
-    if (process_ != process_id()) {
+    if (is_foreign()) {
         return;
     }
     {
@@ -139,10 +141,12 @@ void Engine::close() {
     if (thread_.joinable()) {
         thread_.join();
     }
+    loop_.reset();
     decoder_.reset();
 }
 
 Stats Engine::stats() const {
+    check_process();
     const std::lock_guard<std::mutex> lock(mutex_);
     Stats stats = stats_;
     stats.n_rejected_full = n_rejected_full_;
@@ -151,60 +155,61 @@ Stats Engine::stats() const {
     return stats;
 }
 
-void Engine::run() {
-    EngineLoop loop(*decoder_, *vocab_, params_);
+void Engine::take_commands() {
     std::vector<std::shared_ptr<ActiveRequest>> submitted;
     std::vector<uint64_t> cancelled;
     std::vector<ProcessedRow> processed;
-    while (true) {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            submitted.swap(submitted_);
-            cancelled.swap(cancelled_);
-            processed.swap(processed_);
-        }
-        for (const auto& request : submitted) {
-            loop.submit(request);
-        }
-        for (const uint64_t request : cancelled) {
-            loop.cancel(request);
-        }
-        for (ProcessedRow& row : processed) {
-            loop.resume(std::move(row));
-        }
-        submitted.clear();
-        cancelled.clear();
-        processed.clear();
-        if (is_closing_) {
-            break;
-        }
-        const bool has_computed = loop.step();
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            stats_ = loop.stats();
-            n_requests_ = loop.n_requests() + submitted_.size();
-        }
-        loop.flush(); // after the counts: who has a result sees them with it
-        has_room_.notify_all();
-        if (!has_computed) {
-            bell_->wait_until(loop.next_deadline());
-        }
-    }
     {
-        // What came between the last look and the closing.
         const std::lock_guard<std::mutex> lock(mutex_);
         submitted.swap(submitted_);
+        cancelled.swap(cancelled_);
+        processed.swap(processed_);
     }
     for (const auto& request : submitted) {
-        loop.submit(request);
+        loop_->submit(request);
     }
-    loop.fail_all(closed_error());
+    for (const uint64_t request : cancelled) {
+        loop_->cancel(request);
+    }
+    for (ProcessedRow& row : processed) {
+        loop_->resume(std::move(row));
+    }
+}
+
+void Engine::publish() {
     {
         const std::lock_guard<std::mutex> lock(mutex_);
-        stats_ = loop.stats();
-        n_requests_ = 0;
+        stats_ = loop_->stats();
+        n_requests_ = loop_->n_requests() + submitted_.size();
     }
-    loop.flush();
+    loop_->flush(); // after the counts: who has a result sees them with it
+    has_room_.notify_all();
+}
+
+void Engine::run() {
+    while (true) {
+        bool has_computed = true;
+        try {
+            take_commands();
+            if (is_closing_) {
+                break;
+            }
+            loop_->expire();
+        } catch (const std::exception& error) {
+            loop_->survive(error.what());
+        }
+        if (loop_->has_events()) {
+            publish(); // who cancelled or is late need not wait for the next step
+        }
+        has_computed = loop_->step();
+        publish();
+        if (!has_computed) {
+            bell_->wait_until(loop_->next_deadline());
+        }
+    }
+    take_commands(); // what came between the last look and the closing
+    loop_->fail_all(closed_error());
+    publish();
 }
 
 } // namespace inllama

@@ -37,8 +37,9 @@ class Engine {
     // Takes a request; its events come through its queue.
     //
     // Throws ContextFullError if the prompt can never fit (fields n_prompt, n_ctx), QueueFullError if
-    // `max_queue` requests are there already, EngineClosedError once closed.
-    Ticket submit(Request request);
+    // `max_queue` requests are there already, EngineClosedError once closed. Who waits then and comes again
+    // is not counted as rejected.
+    Ticket submit(Request request, bool is_waiting = false);
     // Waits until submit() would not throw QueueFullError, or the time is over. Says whether there is room.
     bool wait_for_room(std::chrono::milliseconds time);
     // Ends a request at the next step with FinishReason::cancelled. Nothing happens if it has ended.
@@ -48,12 +49,18 @@ class Engine {
     // Ends all requests with EngineClosedError, and the thread, which it waits for.
     void close();
     bool is_closed() const { return is_closing_; }
+    // Whether this is the child of the process that made it. Then it must not be destroyed: its thread, and
+    // whoever waited, were in the parent.
+    bool is_foreign() const;
 
     Stats stats() const;
     const DecoderTraits& traits() const { return traits_; }
 
   private:
     void run();
+    void take_commands();
+    void publish();
+    void check_process() const;
     void check_usable() const;
     void fit(const Request& request);
 
@@ -61,6 +68,7 @@ class Engine {
     std::shared_ptr<const Vocab> vocab_;
     EngineParams params_;
     DecoderTraits traits_;
+    std::unique_ptr<EngineLoop> loop_; // the thread's
     std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
     int64_t process_; // that it was made in
 

@@ -108,18 +108,32 @@ void EngineLoop::expire() {
 }
 
 bool EngineLoop::step() {
-    expire();
+    try {
+        return take_step();
+    } catch (const std::exception& error) {
+        survive(error.what());
+        return true;
+    }
+}
+
+bool EngineLoop::take_step() {
     const Clock::time_point now = Clock::now();
-    admit(now);
+    if (scheduler_.has_lost_memory()) {
+        survive("a sequence could not be removed from memory");
+    }
+    if (scheduler_.running().empty()) {
+        is_cramped_ = false;
+    }
+    const bool has_admitted = !is_cramped_ && admit(now);
     const StepPlan plan = scheduler_.plan();
     const Outcome outcome = plan.rows.empty() ? Outcome::idle : compute(plan);
     if (outcome == Outcome::computed) {
         stats_.step_s.add(seconds(Clock::now() - now));
     }
-    return outcome != Outcome::idle;
+    return has_admitted || outcome != Outcome::idle;
 }
 
-void EngineLoop::admit(Clock::time_point now) {
+bool EngineLoop::admit(Clock::time_point now) {
     std::vector<std::pair<std::shared_ptr<ActiveRequest>, Sequence*>> started;
     for (Sequence* sequence : scheduler_.admit(now)) {
         started.emplace_back(sequence->active, sequence);
@@ -131,6 +145,8 @@ void EngineLoop::admit(Clock::time_point now) {
         if (!request->admitted) {
             request->admitted = now;
             stats_.n_prompt_tokens += request->request.prompt.size();
+            stats_.n_cached_tokens += static_cast<uint64_t>(request->n_cached);
+            stats_.n_prefix_hits += request->n_cached > 0 ? 1 : 0;
         }
         try {
             prepare(*sequence);
@@ -140,6 +156,7 @@ void EngineLoop::admit(Clock::time_point now) {
             fail(*request, Error(ErrorKind::EngineError, error.what()));
         }
     }
+    return !started.empty();
 }
 
 void EngineLoop::prepare(Sequence& sequence) {
@@ -177,12 +194,13 @@ EngineLoop::Outcome EngineLoop::compute(const StepPlan& plan) {
         recover(plan, status, reason);
         return Outcome::again;
     }
-    n_no_memory_ = 0;
+    is_cramped_ = false;
     scheduler_.note_success(plan, seconds(Clock::now() - started));
     stats_.n_steps++;
     stats_.n_rows += static_cast<uint64_t>(n_rows);
     stats_.step_rows.add(n_rows);
     commit(plan);
+    n_surprises_ = 0;
     return Outcome::computed;
 }
 
@@ -201,8 +219,11 @@ void EngineLoop::commit(const StepPlan& plan) {
         Sequence& sequence = *part.sequence;
         cache_.append(sequence.id, sequence.tokens.data() + sequence.n_computed, part.n_rows);
         sequence.n_computed += part.n_rows;
-        sequence.is_suspect = false;
-        sequence.n_faults = 0;
+        if (sequence.n_computed >= sequence.fault_end) {
+            sequence.is_suspect = false;
+            sequence.n_faults = 0;
+            sequence.fault_end = 0;
+        }
         if (sequence.phase == Phase::prefill) {
             stats_.n_prefill_rows += static_cast<uint64_t>(part.n_rows);
         }
@@ -212,6 +233,9 @@ void EngineLoop::commit(const StepPlan& plan) {
         if (part.output_row >= 0) {
             ready.push_back(&part);
         }
+    }
+    if (n_no_memory_ > 0 && !scheduler_.has_faulty()) {
+        n_no_memory_ = 0;
     }
     sample(ready);
 }
@@ -296,7 +320,6 @@ void EngineLoop::end_output(ActiveRequest& active, Event event) {
     if (active.request.processors) {
         post(active, active.request.processors, {}); // they can forget it
     }
-    stats_.n_cached_tokens += static_cast<uint64_t>(active.n_cached);
     stats_.n_finished++;
     publish(active, std::move(event));
     active_.erase(active.id);

@@ -42,10 +42,16 @@ class EngineLoop {
     // Ends every request with `error`.
     void fail_all(const Error& error);
 
-    // Computes one step. False if there was nothing to compute.
+    // Ends the requests whose time is over.
+    void expire();
+    // Computes one step. False if there was nothing to do.
     bool step();
+    // Goes on after an exception that nobody expected: everything is computed again, or ends if it comes
+    // twice.
+    void survive(const std::string& reason);
     // Hands the events of all that happened since the last time over to their queues.
     void flush();
+    bool has_events() const { return !events_.empty(); }
 
     bool is_empty() const { return active_.empty(); }
     size_t n_requests() const { return active_.size(); }
@@ -60,9 +66,12 @@ class EngineLoop {
     DecodeStatus decode(const StepPlan& plan, std::string& reason);
     void recover(const StepPlan& plan, DecodeStatus status, const std::string& reason);
     void give_way(const StepPlan& plan);
+    void note_faults(const StepPlan& plan, int n);
     void blame(const StepPlan& plan, const std::string& reason);
     void start_over();
-    void admit(Clock::time_point now);
+    bool take_step();
+    // Whether anybody started, or failed to.
+    bool admit(Clock::time_point now);
     void prepare(Sequence& sequence);
     void commit(const StepPlan& plan);
     // What a sampler made of a row.
@@ -79,7 +88,6 @@ class EngineLoop {
     void accept(Sequence& sequence, Token token, TokenLogprobs logprobs, Clock::time_point now);
     void finish(Sequence& sequence, Event event, FinishReason reason);
     void fail(ActiveRequest& request, const Error& error);
-    void expire();
     void end_output(ActiveRequest& request, Event event);
     void publish(ActiveRequest& request, Event event);
     void post(ActiveRequest& request, const std::shared_ptr<EventQueue>& to, Event event);
@@ -95,7 +103,9 @@ class EngineLoop {
     std::unordered_map<uint64_t, std::shared_ptr<ActiveRequest>> active_;
     // Events of this step, by where they go; the keys keep their queues alive.
     std::map<std::shared_ptr<EventQueue>, std::vector<Event>> events_;
-    int n_no_memory_ = 0; // steps in a row for which no buffers could be had
+    int n_no_memory_ = 0;     // steps for which no buffers could be had, until all are past where they failed
+    int n_surprises_ = 0;     // exceptions that nobody expected, since the last step that was computed
+    bool is_cramped_ = false; // memory had no room: nobody starts until a step succeeds
 };
 
 } // namespace inllama

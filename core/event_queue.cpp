@@ -48,7 +48,14 @@ void EventQueue::push(std::vector<Event>& events) {
     }
 }
 
-std::vector<Event> EventQueue::take(size_t n_max) {
+void RequestControl::note_read(int n) {
+    n_unread.fetch_sub(n);
+    if (is_paused.exchange(false)) {
+        engine->ring();
+    }
+}
+
+std::vector<Event> EventQueue::take(size_t n_max, bool are_read) {
     std::vector<Event> taken;
     {
         const std::lock_guard<std::mutex> lock(mutex_);
@@ -59,11 +66,9 @@ std::vector<Event> EventQueue::take(size_t n_max) {
         taken.assign(std::make_move_iterator(events_.begin()), std::make_move_iterator(end));
         events_.erase(events_.begin(), end);
     }
-    for (const Event& event : taken) {
-        RequestControl& control = *event.control;
-        control.n_unread.fetch_sub(1);
-        if (control.is_paused.exchange(false)) {
-            control.engine->ring();
+    if (are_read) {
+        for (const Event& event : taken) {
+            event.control->note_read(1);
         }
     }
     return taken;

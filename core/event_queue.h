@@ -52,6 +52,9 @@ class Bell {
 struct RequestControl {
     explicit RequestControl(std::shared_ptr<Bell> bell) : engine(std::move(bell)) {}
 
+    // The consumer has read so many events; the engine goes on if it waited for that.
+    void note_read(int n);
+
     std::atomic<int> n_unread{0};       // events on the way to the consumer
     std::atomic<bool> is_paused{false}; // the engine waits until the consumer has read
     std::shared_ptr<Bell> engine;
@@ -86,8 +89,8 @@ class EventQueue {
 
     // Moves `events` to the end and wakes the consumer.
     void push(std::vector<Event>& events);
-    // Takes the first events, all or at most `n_max`; they count as read.
-    std::vector<Event> take(size_t n_max = std::numeric_limits<size_t>::max());
+    // Takes the first events, all or at most `n_max`. They count as read, unless the consumer says so itself.
+    std::vector<Event> take(size_t n_max = std::numeric_limits<size_t>::max(), bool are_read = true);
     // Waits until there are events or the time is over; says whether there are.
     bool wait_for(std::chrono::milliseconds time);
 

@@ -21,13 +21,16 @@ struct FakeDecoder::Cell {
     int& n;
 };
 
-namespace {
-
-[[noreturn]] void refuse(const std::string& why) {
+void FakeDecoder::refuse(const std::string& why) {
+    n_violations_++;
     throw std::logic_error("a real decoder would have aborted: " + why);
 }
 
-} // namespace
+void FakeDecoder::enter(const char* name) const {
+    if (interference) {
+        interference(name);
+    }
+}
 
 void FakeFaults::add(int n, DecodeStatus status) {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -67,7 +70,7 @@ void FakeDecoder::check(const std::vector<StepRow>& rows) {
         if (row.sequence >= traits_.n_run_ids || row.token < 0 || row.token >= traits_.n_vocab) {
             refuse("token " + std::to_string(row.token) + " of sequence " + std::to_string(row.sequence));
         }
-        const Position begin = pos_max(row.sequence) + 1;
+        const auto begin = static_cast<Position>(at(row.sequence).cells.size());
         Position& next = next_[static_cast<size_t>(row.sequence)];
         next = std::max(next, begin);
         if (row.position != next++) {
@@ -122,6 +125,7 @@ DecodeStatus FakeDecoder::decode(const std::vector<StepRow>& rows) {
 }
 
 DecodeStatus FakeDecoder::encode(const std::vector<Token>& prompt) {
+    enter("encode");
     encoded_ = prompt;
     return DecodeStatus::ok;
 }
@@ -143,6 +147,7 @@ void FakeDecoder::fill(std::vector<float>& logits, const Remembered& sequence) c
 }
 
 const float* FakeDecoder::logits(int row) {
+    enter("logits");
     if (row < 0 || static_cast<size_t>(row) >= output_at_.size() ||
         output_at_[static_cast<size_t>(row)] < 0) {
         refuse("row " + std::to_string(row) + " has no output");
@@ -151,6 +156,7 @@ const float* FakeDecoder::logits(int row) {
 }
 
 void FakeDecoder::copy(SequenceId from, SequenceId to, Position n) {
+    enter("copy");
     const Remembered& source = at(from);
     Remembered& target = at(to);
     const auto length = static_cast<Position>(source.cells.size());
@@ -166,6 +172,7 @@ void FakeDecoder::copy(SequenceId from, SequenceId to, Position n) {
 }
 
 bool FakeDecoder::remove(SequenceId sequence, Position begin) {
+    enter("remove");
     Remembered& from = at(sequence);
     const bool is_whole = begin == 0;
     if (!is_whole && traits_.memory != MemoryKind::attention && traits_.memory != MemoryKind::window) {
@@ -177,16 +184,19 @@ bool FakeDecoder::remove(SequenceId sequence, Position begin) {
 }
 
 void FakeDecoder::clear() {
+    enter("clear");
     for (Remembered& sequence : sequences_) {
         sequence = {};
     }
 }
 
 Position FakeDecoder::pos_min(SequenceId sequence) {
+    enter("pos_min");
     return at(sequence).cells.empty() ? -1 : at(sequence).oldest;
 }
 
 Position FakeDecoder::pos_max(SequenceId sequence) {
+    enter("pos_max");
     return static_cast<Position>(at(sequence).cells.size()) - 1;
 }
 

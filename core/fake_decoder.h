@@ -39,7 +39,7 @@ class FakeFaults {
 
 // The next token is a function of all tokens that memory holds for the sequence, in their order. So output
 // shows whether a sequence ever saw a cell that is not its own, missed one, or saw one twice. What a real
-// decoder would answer with an abort is an exception, std::logic_error, that tests look for.
+// decoder would answer with an abort is an exception, std::logic_error, and counted, for tests to look for.
 class FakeDecoder : public Decoder {
   public:
     explicit FakeDecoder(DecoderTraits traits);
@@ -47,6 +47,8 @@ class FakeDecoder : public Decoder {
 
     // Asked before each step; `step` counts from 0.
     std::function<FakeOutcome(int step, const std::vector<StepRow>& rows)> script;
+    // Asked before every other call, by its name; may throw in its place.
+    std::function<void(const char* name)> interference;
     // The token after a sequence of tokens; by default one of the vocabulary, by a hash of all of them.
     std::function<Token(const std::vector<Token>& tokens)> next_token;
     // Otherwise all logits are 0, for samplers that know what to choose; a row then costs next to nothing.
@@ -65,6 +67,8 @@ class FakeDecoder : public Decoder {
     // Cells in use, by the fake's own account.
     int n_cells_used() const { return n_cells_used_; }
     int n_steps() const { return n_steps_; }
+    // Calls that a real decoder would have answered with an abort.
+    int n_violations() const { return n_violations_; }
     int64_t n_rows() const { return n_rows_; }
 
   private:
@@ -75,6 +79,8 @@ class FakeDecoder : public Decoder {
         Position oldest = 0; // window: where what it sees begins
     };
 
+    [[noreturn]] void refuse(const std::string& why);
+    void enter(const char* name) const;
     Remembered& at(SequenceId sequence);
     Token after(const Remembered& sequence) const;
     void check(const std::vector<StepRow>& rows);
@@ -88,6 +94,7 @@ class FakeDecoder : public Decoder {
     std::vector<std::vector<float>> outputs_; // without an opinion one for all
     std::vector<Position> next_;              // by sequence, while rows are checked
     int n_steps_ = 0;
+    int n_violations_ = 0;
     int64_t n_rows_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "core/scheduler.h"
 
 #include <algorithm>
+#include <exception>
 
 namespace inllama {
 
@@ -69,7 +70,8 @@ Sequence* Scheduler::leader_of(const Sequence& sequence, int n_match, int& n_sha
             std::mismatch(sequence.tokens.begin(), sequence.tokens.begin() + n_both, other->tokens.begin());
         const int n_common = static_cast<int>(differs.first - sequence.tokens.begin());
         // What it has computed is in memory already, and n_match counts it.
-        if (n_common > n_shared && n_common > other->n_computed) {
+        const bool is_same_request = other->active == sequence.active; // then all of the prompt is common
+        if (n_common > (is_same_request ? n_match : n_shared) && n_common > other->n_computed) {
             leader = other.get();
             n_shared = n_common;
         }
@@ -185,6 +187,27 @@ void Scheduler::add_part(StepPlan& plan, Sequence& sequence, int n_rows) const {
     plan.parts.push_back({&sequence, n_rows, output_row, sequence.phase == Phase::decode});
 }
 
+// If there are more outputs than rows, those that have waited longest have one.
+void Scheduler::add_outputs(StepPlan& plan, int n_max) {
+    std::vector<Sequence*> growing;
+    for (const auto& sequence : running_) {
+        if (sequence->phase == Phase::decode && !sequence->is_processing && !is_paused(*sequence)) {
+            growing.push_back(sequence.get());
+        }
+    }
+    const auto n_rows = static_cast<size_t>(std::max(0, n_max));
+    if (growing.size() > n_rows) {
+        std::stable_sort(growing.begin(), growing.end(),
+                         [](const Sequence* a, const Sequence* b) { return a->n_turn < b->n_turn; });
+        growing.resize(n_rows);
+    }
+    n_turns_++;
+    for (Sequence* sequence : growing) {
+        sequence->n_turn = n_turns_;
+        add_part(plan, *sequence, 1);
+    }
+}
+
 StepPlan Scheduler::plan() {
     StepPlan plan;
     const auto suspect = std::find_if(running_.begin(), running_.end(),
@@ -198,14 +221,16 @@ StepPlan Scheduler::plan() {
         static_cast<int>(std::count_if(running_.begin(), running_.end(), [](const auto& sequence) {
             return sequence->phase == Phase::prefill && !sequence->is_processing;
         }));
-    const int n_decode_max = step_rows_ - (n_prompts > 0 ? 1 : 0);
-    for (const auto& sequence : running_) {
-        if (sequence->phase == Phase::decode && !sequence->is_processing && !is_paused(*sequence) &&
-            static_cast<int>(plan.rows.size()) < n_decode_max) {
-            add_part(plan, *sequence, 1);
+    // One row is left for prompts; where there is only one, they and the outputs take turns.
+    const bool is_single = step_rows_ == 1 && is_turn_of_outputs_;
+    add_outputs(plan, step_rows_ - (n_prompts > 0 && !is_single ? 1 : 0));
+    const int n_decode = static_cast<int>(plan.rows.size());
+    if (step_rows_ == 1 && n_prompts > 0) {
+        is_turn_of_outputs_ = !is_turn_of_outputs_;
+        if (n_decode > 0) {
+            return plan;
         }
     }
-    const int n_decode = static_cast<int>(plan.rows.size());
     int budget = step_rows_ - n_decode;
     if (n_decode > 0 && n_prompts > 0) {
         if (is_turn_of_outputs_) {
@@ -246,17 +271,40 @@ std::unique_ptr<Sequence> Scheduler::remove(Sequence& sequence, bool keep) {
     const auto it = std::find_if(running_.begin(), running_.end(), is_it);
     taken = std::move(*it);
     running_.erase(it);
-    cache_.close(sequence.id, keep);
+    try {
+        cache_.close(sequence.id, keep);
+    } catch (const std::exception&) {
+        has_lost_memory_ = true; // who has ended has ended, whatever becomes of its cells
+    }
     sequence.id = -1;
     return taken;
 }
 
 void Scheduler::preempt(Sequence& sequence, bool keep) {
-    std::unique_ptr<Sequence> taken = remove(sequence, keep);
-    taken->phase = Phase::waiting;
-    taken->n_computed = 0;
-    taken->snapshot_at = 0;
-    waiting_.push_front(std::move(taken));
+    wait_again(remove(sequence, keep));
+}
+
+bool Scheduler::has_faulty() const {
+    const auto is_faulty = [](const auto& sequence) { return sequence->fault_end > 0; };
+    return std::any_of(running_.begin(), running_.end(), is_faulty) ||
+           std::any_of(waiting_.begin(), waiting_.end(), is_faulty);
+}
+
+void Scheduler::requeue_all() {
+    has_lost_memory_ = false;
+    // From the last to the first, so that they wait in the order in which they ran.
+    while (!running_.empty()) {
+        running_.back()->id = -1;
+        wait_again(std::move(running_.back()));
+        running_.pop_back();
+    }
+}
+
+void Scheduler::wait_again(std::unique_ptr<Sequence> sequence) {
+    sequence->phase = Phase::waiting;
+    sequence->n_computed = 0;
+    sequence->snapshot_at = 0;
+    waiting_.push_front(std::move(sequence));
 }
 
 Sequence* Scheduler::youngest() const {

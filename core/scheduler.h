@@ -57,6 +57,12 @@ class Scheduler {
     std::unique_ptr<Sequence> remove(Sequence& sequence, bool keep);
     // Sends a running sequence back to wait, to be computed again.
     void preempt(Sequence& sequence, bool keep);
+    // Whether anybody has not yet got past where it took part in a failed step.
+    bool has_faulty() const;
+    // Sends all of them back to wait, without a look at the cache, which is cleared next.
+    void requeue_all();
+    // Memory failed when a sequence was taken out: what it holds is unknown until requeue_all().
+    bool has_lost_memory() const { return has_lost_memory_; }
     // The running sequence that gives way first: one that nobody reads, then the least important and
     // youngest. Null if there is none.
     Sequence* youngest() const;
@@ -81,6 +87,8 @@ class Scheduler {
     // Sends one whose reader does not read back to wait, so that another can run. False if there is none.
     bool make_way();
     void start(Sequence& sequence);
+    void wait_again(std::unique_ptr<Sequence> sequence);
+    void add_outputs(StepPlan& plan, int n_max);
     void add_part(StepPlan& plan, Sequence& sequence, int n_rows) const;
 
     PrefixCache& cache_;
@@ -91,8 +99,10 @@ class Scheduler {
     uint64_t n_admitted_ = 0;
     PrefillBudget budget_;
     bool is_turn_of_outputs_ = false; // the last step was one of prompts alone, beside outputs
+    uint64_t n_turns_ = 0;            // steps with outputs
     int step_rows_ = 0;
     int n_small_steps_ = 0; // computed since they had to become smaller
+    bool has_lost_memory_ = false;
 };
 
 } // namespace inllama

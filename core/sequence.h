@@ -50,8 +50,10 @@ struct Sequence {
     int n_computed = 0;
     int snapshot_at = 0;          // prefill stops here once, to keep the state for others
     uint64_t order = 0;           // of admission
-    int n_faults = 0;             // failed steps it took part in
-    bool is_suspect = false;      // runs alone until a step succeeds
+    int n_faults = 0;             // failed steps it took part in, until it is past where they failed
+    int fault_end = 0;            // so many tokens would have been computed then
+    bool is_suspect = false;      // runs alone until it is past that
+    uint64_t n_turn = 0;          // the step in which its output had a row last
     bool has_seen_prompt = false; // its sampler was shown the prompt
     bool was_admitted = false;
     bool is_processing = false;     // its logits are with the processors

@@ -20,6 +20,7 @@ struct Stats {
     uint64_t n_rows = 0;          // computed, of prompts and outputs
     uint64_t n_prompt_tokens = 0; // of admitted requests
     uint64_t n_cached_tokens = 0; // of those, shared instead of computed
+    uint64_t n_prefix_hits = 0;   // admitted requests that shared some
     uint64_t n_prefill_rows = 0;  // prompt tokens computed
     uint64_t n_completion_tokens = 0;
     uint64_t n_evicted_cells = 0;

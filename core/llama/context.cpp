@@ -182,6 +182,7 @@ void Context::compute(const Batch& batch, bool encode) {
     const std::shared_ptr<ContextHandle> held = handle();
     ContextHandle& handle = *held;
     const ExclusiveUse::Guard guard(handle.use, "Context");
+    handle.pools->check_process();
     const ExclusiveUse::Guard batch_guard(batch.use, "Batch");
     // Without memory, llama.cpp's decode is an encode.
     const bool is_encode = encode || llama_get_memory(handle.context) == nullptr;

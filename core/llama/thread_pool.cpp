@@ -1,6 +1,7 @@
 #include "core/llama/thread_pool.h"
 
 #include "core/error.h"
+#include "core/platform/process.h"
 
 #include <llama.h>
 
@@ -26,10 +27,24 @@ ThreadPools::Pool ThreadPools::make(int n_threads) {
 }
 
 ThreadPools::ThreadPools(int n_threads, int n_threads_batch)
-    : n_threads_(n_threads), n_threads_batch_(n_threads_batch), single_(make(n_threads)),
-      batch_(n_threads == n_threads_batch ? nullptr : make(n_threads_batch)) {}
+    : process_(process_id()), n_threads_(n_threads), n_threads_batch_(n_threads_batch),
+      single_(make(n_threads)), batch_(n_threads == n_threads_batch ? nullptr : make(n_threads_batch)) {}
 
-ThreadPools::~ThreadPools() = default;
+ThreadPools::~ThreadPools() {
+    if (process_ != process_id()) {
+        static_cast<void>(single_.release()); // it would wait for threads that are not there
+        static_cast<void>(batch_.release());
+    }
+}
+
+void ThreadPools::check_process() const {
+    if (process_ != process_id()) {
+        throw Error(
+            ErrorKind::ForkedEngineError,
+            "this context was made before the process forked, and its threads stay with the parent; make one "
+            "in the child");
+    }
+}
 
 void ThreadPools::attach(llama_context* context) const {
     llama_set_n_threads(context, n_threads_, n_threads_batch_);

@@ -1,6 +1,7 @@
 // The threads that compute llama.cpp's graphs.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 struct ggml_threadpool;
@@ -23,6 +24,8 @@ class ThreadPools {
 
     // Gives the pools to `context`, which must let go of them before they are destroyed.
     void attach(llama_context* context) const;
+    // Throws ForkedEngineError in a child of the process that made them: their threads are not there.
+    void check_process() const;
 
   private:
     struct Free {
@@ -32,6 +35,7 @@ class ThreadPools {
 
     static Pool make(int n_threads);
 
+    int64_t process_;
     int n_threads_;
     int n_threads_batch_;
     Pool single_;

@@ -19,6 +19,11 @@ def finish_native_calls() -> None:
     Refuse native calls from now on and wait for those that run; for the end of the interpreter.
     """
 
+def forget_other_threads() -> None:
+    """
+    Count no native calls but those of this thread; for the child of a fork.
+    """
+
 class Device:
     """A device that llama.cpp can compute on."""
 
@@ -802,7 +807,7 @@ class EventQueue:
 
     def __init__(self) -> None: ...
     def take(
-        self, wait: float = 0.0, limit: int | None = None
+        self, wait: float = 0.0, limit: int | None = None, are_read: bool = True
     ) -> list[
         tuple[
             int,
@@ -819,8 +824,11 @@ class EventQueue:
         ]
     ]:
         """
-        Return the events there are, at most ``limit``; if there are none, wait for some, at most so many seconds. Each is: request, output, text, tokens, logprobs, finish, index of the stop string, stop token, error, summary, logits.
+        Return the events there are, at most ``limit``; if there are none, wait for some, at most so many seconds. Each is: request, output, text, tokens, logprobs, finish, index of the stop string, stop token, error, summary, logits. A request pauses while too many of its events are not read; with ``are_read=False`` the consumer says so with ``note_read``.
         """
+
+    def note_read(self, request: int, n: int = 1) -> None:
+        """Count events of a request as read that were taken before."""
 
     def descriptor(self) -> int:
         """Return a file descriptor that is readable while there are events."""
@@ -836,9 +844,10 @@ class Engine:
         seeds: Sequence[int],
         request: dict[str, object],
         processors: EventQueue | None,
+        is_waiting: bool = False,
     ) -> int:
         """
-        Take a request, whose events come through ``events``; return its number. Its rows of logits go to ``processors``, if given, and come back through ``resume``.
+        Take a request, whose events come through ``events``; return its number. Its rows of logits go to ``processors``, if given, and come back through ``resume``. Who waits for room is not counted as rejected.
         """
 
     def resume(
@@ -872,15 +881,15 @@ class Engine:
 class LlamaEngine(Engine):
     """Computes with a model."""
 
-    def __init__(self, model: Model, options: dict[str, object]) -> None: ...
+    def __init__(self, model: Model, options: dict[str, object], faults: FakeFaults | None = None) -> None: ...
 
 class FakeFaults:
-    """Steps of fake engines that shall fail."""
+    """Steps of engines that shall fail."""
 
     def __init__(self) -> None: ...
     def add(self, n: int, status: str) -> None:
         """
-        Let the next ``n`` steps fail: ``failed, no_room, no_memory, aborted``.
+        Let the next ``n`` steps fail: ``failed, no_room, no_memory, aborted``; or pass: ``ok``.
         """
 
 class FakeEngine(Engine):

@@ -1,6 +1,7 @@
 """Lets the interpreter end only when no engine runs and no thread computes."""
 
 import atexit
+import os
 import weakref
 from typing import Protocol
 
@@ -26,5 +27,7 @@ def _close_all() -> None:
 
 # Hooks run from the last to the first: those of users, who may still compute; then native calls are refused, so that no
 # daemon thread wakes up to an error, whose traceback it could not write any more; then the engines are closed.
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_core.forget_other_threads)
 atexit.register(_close_all)
 atexit.register(_core.finish_native_calls)

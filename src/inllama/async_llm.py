@@ -154,34 +154,25 @@ class AsyncLLM:
                 rows[index] = result_of(index, reception, raises=raises)
         return rows
 
-    def stream(
-        self, prompt: Prompt, params: SamplingParams | None = None, *, wait: bool = True, **options: Any
-    ) -> AsyncTextStream:
+    def stream(self, prompt: Prompt, params: SamplingParams | None = None, **options: Any) -> AsyncTextStream:
         """Return a stream of the model's continuation of ``prompt``, which starts when it is first read.
 
         Args:
             prompt: A text or token ids.
             params: Sampling options; a keyword overrides its field.
-            wait: Wait while the engine's queue is full; otherwise raise ``QueueFullError``.
             **options: Fields of ``SamplingParams`` and ``RequestOptions``.
         """
-        return self._start(prompt, params, options, is_streaming=True, wait=wait)
+        return self._start(prompt, params, options, is_streaming=True)
 
     def _start(
-        self,
-        prompt: Prompt,
-        params: SamplingParams | None,
-        options: dict[str, Any],
-        *,
-        is_streaming: bool,
-        wait: bool = True,
+        self, prompt: Prompt, params: SamplingParams | None, options: dict[str, Any], *, is_streaming: bool
     ) -> AsyncTextStream:
         async def prepare() -> tuple[Engine, Prepared]:
             engine = await self.start()
             template = Template(engine, params, options, is_streaming=is_streaming)
             return engine, await _off_loop(template.prepare, prompt, options)
 
-        return AsyncTextStream(prepare, wait=wait)
+        return AsyncTextStream(prepare)
 
     @overload
     def map(

@@ -83,6 +83,8 @@ class _Source(Generic[_T]):
 
 
 class _Receiver:
+    reads_at_once = True
+
     def __init__(self, rows: Rows, news: asyncio.Event) -> None:
         self._rows = rows
         self._news = news

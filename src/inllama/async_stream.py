@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
+import inllama._core as _core
 from inllama.engine import Engine
 from inllama.mailbox import Mailbox
 from inllama.outputs import Chunk, Completion
@@ -18,16 +19,17 @@ from inllama.request import Prepared
 class _Inbox:
     """What came and was not read. The mailbox keeps it until the last event; the stream may be gone by then."""
 
-    __slots__ = ("chunks", "reader", "reception")
+    __slots__ = ("chunks", "reader", "reads_at_once", "reception")
 
     def __init__(self, reception: Reception) -> None:
         self.reception = reception
+        self.reads_at_once = False
         self.chunks: deque[Chunk] = deque()
         self.reader: asyncio.Future[None] | None = None
 
     def deliver(self, event: Event) -> bool:
         chunk = self.reception.receive(event)
-        if chunk is not None:
+        if chunk is not None and not self.reads_at_once:
             self.chunks.append(chunk)
         if self.reader is not None and not self.reader.done():
             self.reader.set_result(None)
@@ -41,13 +43,13 @@ class AsyncTextStream:
     cancelled, so is the request.
     """
 
-    def __init__(self, prepare: Callable[[], Awaitable[tuple[Engine, Prepared]]], *, wait: bool = True) -> None:
+    def __init__(self, prepare: Callable[[], Awaitable[tuple[Engine, Prepared]]]) -> None:
         self._prepare = prepare
-        self._wait = wait
         self._engine: Engine | None = None
         self._inbox: _Inbox | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number = 0
+        self._events: _core.EventQueue | None = None
         self._is_starting = False
         self._is_cancelled = False
         self._is_closed = False
@@ -69,19 +71,25 @@ class AsyncTextStream:
     async def result(self) -> Completion:
         """Generate what is left and return everything, chunks that were read before included."""
         inbox = await self._started()
+        self._drop_chunks(inbox)
         while not inbox.reception.is_over:
             await self._news(inbox)
-        inbox.chunks.clear()
         return inbox.reception.completion()
 
     async def aclose(self) -> None:
         """Stop without a result; done by leaving an ``async with`` block and by collection."""
         self._close()
 
+    def _drop_chunks(self, inbox: _Inbox) -> None:
+        inbox.reads_at_once = True
+        if inbox.chunks and self._events is not None:
+            self._events.note_read(self._number, len(inbox.chunks))
+        inbox.chunks.clear()
+
     def _close(self) -> None:
         self._is_closed = True
         if self._inbox is not None:
-            self._inbox.chunks.clear()
+            self._drop_chunks(self._inbox)
         if self._inbox is None or not self._inbox.reception.is_over:
             self.cancel()
 
@@ -95,16 +103,14 @@ class AsyncTextStream:
             engine, request = await self._prepare()
             inbox = _Inbox(Reception(engine, request))
             mailbox = Mailbox.of_running_loop()
-            if self._wait:
-                self._number = await mailbox.submit_waiting(engine, request, inbox)
-            else:
-                self._number = mailbox.submit(engine, request, inbox)
+            self._number = await mailbox.submit_waiting(engine, request, inbox)
         except asyncio.CancelledError:
             self._close()
             raise
         finally:
             self._is_starting = False
         self._engine, self._inbox, self._loop = engine, inbox, asyncio.get_running_loop()
+        self._events = mailbox.events
         if self._is_cancelled:  # meanwhile
             engine.cancel(self._number)
         return inbox
@@ -141,6 +147,8 @@ class AsyncTextStream:
                     raise inbox.reception.error
                 raise StopAsyncIteration
             await self._news(inbox)
+        assert self._events is not None
+        self._events.note_read(self._number)
         return inbox.chunks.popleft()
 
     async def __aenter__(self) -> Self:

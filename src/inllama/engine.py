@@ -164,22 +164,27 @@ class Engine:
         """Hand a request over; its events come through ``events``. Returns its number.
 
         Raises:
-            QueueFullError: There is no room.
+            QueueFullError: There is no room; who waits for some calls again.
             ContextFullError: The prompt does not fit.
+            DeadlineError: Its time went by while it waited for room.
             EngineClosedError: ``close()`` was called.
         """
         native = self._native_for(request)
+        limits = request.current_limits()
         processors = self._processors_for(request)
         if processors is None:
-            return native.submit(events, request.tokens, request.fields, request.seeds, request.limits, None)
-        return processors.submit(native, events, request)
+            arguments = (events, request.tokens, request.fields, request.seeds, limits)
+            return native.submit(*arguments, None, request.waits)
+        return processors.submit(native, events, request, limits)
 
     def submit_waiting(self, events: _core.EventQueue, request: Prepared) -> int:
-        """``submit``, but wait for room; Ctrl-C ends it."""
+        """``submit``, but wait for room, if the request does; Ctrl-C ends it."""
         while True:
             try:
                 return self.submit(events, request)
             except QueueFullError:
+                if not request.waits:
+                    raise
                 self.wait_for_room(request)
 
     def wait_for_room(self, request: Prepared) -> None:

@@ -124,6 +124,7 @@ class LLM:
             DeadlineError: ``timeout_s`` is over; ``.partial`` is the text until then.
             EngineClosedError: ``close()`` was called.
             DecodeError: The request could not be computed.
+            QueueFullError: With ``wait=False``: the engine has no room.
         """
         raises = check_on_error(on_error, "return")
         if is_one(prompt):
@@ -145,19 +146,16 @@ class LLM:
             ended.close()
         return rows
 
-    def stream(
-        self, prompt: Prompt, params: SamplingParams | None = None, *, wait: bool = True, **options: Any
-    ) -> TextStream:
+    def stream(self, prompt: Prompt, params: SamplingParams | None = None, **options: Any) -> TextStream:
         """Start generating the model's continuation of ``prompt``; arguments and errors as ``generate``.
 
         Args:
             prompt: A text or token ids.
             params: Sampling options; a keyword overrides its field.
-            wait: Wait while the engine's queue is full; otherwise raise ``QueueFullError``.
             **options: Fields of ``SamplingParams`` and ``RequestOptions``.
         """
         template = Template(self._engine, params, options, is_streaming=True)
-        return TextStream(self._engine, template.prepare(prompt), wait=wait)
+        return TextStream(self._engine, template.prepare(prompt))
 
     @overload
     def map(

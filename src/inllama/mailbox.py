@@ -17,7 +17,14 @@ _AT_ONCE = 256
 
 
 class Receiver(Protocol):
-    """Who waits for the events of a request."""
+    """Who waits for the events of a request.
+
+    Attributes:
+        reads_at_once: What is delivered counts as read; otherwise the receiver tells ``Mailbox.events`` when it is, and
+            the request pauses while too much is not.
+    """
+
+    reads_at_once: bool
 
     def deliver(self, event: Any) -> bool:
         """Take an event; returns whether it was the last one."""
@@ -54,7 +61,9 @@ class Mailbox:
         return number
 
     async def submit_waiting(self, engine: Engine, request: Prepared, receiver: Receiver) -> int:
-        """``submit``, but wait for room while others use the loop; who came first goes first."""
+        """``submit``, but wait for room, if the request does, while others use the loop; who came first goes first."""
+        if not request.waits:
+            return self.submit(engine, request, receiver)
         line = self.line(engine, request)
         if not line.locked():
             with suppress(QueueFullError):
@@ -84,15 +93,28 @@ class Mailbox:
 
     def _read(self) -> None:
         has_ended = False
-        for event in self.events.take(limit=_AT_ONCE):
-            found = self._receivers.get(event[0])
-            if found is not None and found[0].deliver(event):
-                del self._receivers[event[0]]
+        for event in self.events.take(limit=_AT_ONCE, are_read=False):
+            number = event[0]
+            receiver, _ = self._receivers.get(number, (None, None))
+            is_over = receiver is not None and self._deliver(receiver, event)
+            if receiver is None or receiver.reads_at_once:
+                self.events.note_read(number)
+            if is_over:
+                del self._receivers[number]
                 has_ended = True
         if has_ended:
             for room in self._waiting:
                 if not room.done():
                     room.set_result(None)
+
+    def _deliver(self, receiver: Receiver, event: Any) -> bool:
+        try:
+            return receiver.deliver(event)
+        except Exception as error:  # the events behind it are taken already
+            message = "the events of an inllama request could not be delivered"
+            asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
+            self._receivers[event[0]][1].cancel(event[0])
+            return True
 
     def __del__(self) -> None:
         for number, (_, engine) in self._receivers.items():

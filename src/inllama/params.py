@@ -124,6 +124,7 @@ class RequestOptions(Options):
     timeout_s: float | None = option(
         "Time after which the request fails with DeadlineError.", None, low=0.0, unit="seconds"
     )
+    wait: bool = option("Wait while the engine's queue is full; otherwise raise QueueFullError.", True)
     request_id: str | None = option("Name of the request in results and logs; drawn if not given.", None)
     reproducible: bool = option(
         "The same text for the same seed, every time on one machine: computed alone, one after the other, and without "

@@ -27,10 +27,13 @@ class Processors:
         self._thread = threading.Thread(target=self._run, name="inllama-processors", daemon=True)
         self._thread.start()
 
-    def submit(self, native: _core.Engine, events: _core.EventQueue, request: Prepared) -> int:
+    def submit(
+        self, native: _core.Engine, events: _core.EventQueue, request: Prepared, limits: dict[str, object]
+    ) -> int:
         """Hand over a request that has processors."""
+        arguments = (events, request.tokens, request.fields, request.seeds, limits)
         with self._lock:  # its first row may come before its number is known
-            number = native.submit(events, request.tokens, request.fields, request.seeds, request.limits, self._rows)
+            number = native.submit(*arguments, self._rows, request.waits)
             self._requests[number] = (native, request, [list(request.tokens) for _ in request.seeds])
         return number
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import inllama._core as _core
-from inllama.errors import InvalidRequestError
+from inllama.errors import DeadlineError, InvalidRequestError
 from inllama.options import split_keywords
 from inllama.params import RequestOptions, SamplingParams
 
@@ -34,6 +35,9 @@ class Prepared:
         stops: Texts that end an output.
         is_reproducible: Whether nothing else may run with it.
         processors: Called with each row of logits, in this order.
+        waits: Whether it waits while the queue is full.
+        deadline: When it fails, by ``time.monotonic()``; waiting for room counts.
+        started: When it was made, by the same clock.
         failure: What Python code raised; the request ends with it, if it fails for that.
     """
 
@@ -45,7 +49,30 @@ class Prepared:
     stops: tuple[str, ...]
     is_reproducible: bool
     processors: tuple[LogitsProcessor, ...] = ()
+    waits: bool = True
+    deadline: float | None = None
+    started: float = 0.0
     failure: Exception | None = None
+
+    def current_limits(self) -> dict[str, object]:
+        """Return ``limits`` with the time that is left.
+
+        Raises:
+            DeadlineError: None is left: it went by while the request waited for room.
+        """
+        if self.deadline is None:
+            return self.limits
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            elapsed = time.monotonic() - self.started
+            raise DeadlineError(
+                f"the request's time was over after {elapsed:.3f} s, before there was room for it; give a larger "
+                "timeout_s or max_queue",
+                elapsed_s=elapsed,
+                completion_tokens=0,
+                partial="",
+            )
+        return {**self.limits, "timeout_s": left}
 
 
 class Preparing(Protocol):
@@ -98,7 +125,7 @@ class Template:
             "min_tokens": full.min_tokens or 0,
             "stop": list(self._stops),
             "stop_token_ids": list(full.stop_token_ids or ()),
-            "timeout_s": request.timeout_s,
+            "timeout_s": None,
             "priority": request.priority,
             "cache_salt": request.cache_salt,
             "logprobs": -1 if request.logprobs is None else request.logprobs,
@@ -126,7 +153,11 @@ class Template:
             stops=self._stops,
             is_reproducible=request.reproducible,
             processors=request.logits_processors,
+            waits=request.wait,
         )
+        if request.timeout_s is not None:
+            prepared.started = time.monotonic()
+            prepared.deadline = prepared.started + request.timeout_s
         self._engine.make_ready(prepared)
         return prepared
 

@@ -77,9 +77,9 @@ class Rows:
         try:
             reception = Reception(self._engine, request)
             number = self._submit(request)
-        except QueueFullError:
-            return
         except Exception as error:
+            if isinstance(error, QueueFullError) and request.waits:
+                return
             self._ended[index] = Reception(self._engine, _NOTHING, error)
         else:
             self._running[number] = (index, reception)

@@ -40,6 +40,7 @@ class Stats:
         failed_steps: Batches that could not be computed.
         prompt_tokens: Of all requests that started.
         cached_tokens: Of those, the ones that were in memory already.
+        prefix_hits: Requests that found some there.
         prefill_tokens: Prompt tokens that were computed; again, if a request had to give way.
         completion_tokens: Generated.
         evicted_cells: Cells of kept prefixes that were given to others.
@@ -48,9 +49,9 @@ class Stats:
         finished: Requests that ended, whatever the reason.
         cancelled: Of those, by the caller.
         failed: Of those, by an error.
-        rejected_queue_full: Requests for which there was no room.
+        rejected_queue_full: Requests that raised ``QueueFullError``.
         rejected_context_full: Requests whose prompt could never fit.
-        rejected_deadline: Requests whose time was over.
+        rejected_deadline: Requests whose time was over before they ended.
         step_seconds: How long the batches took.
         step_tokens: Rows of the batches.
         first_token_seconds: From submission to the first token.
@@ -66,6 +67,7 @@ class Stats:
     failed_steps: int
     prompt_tokens: int
     cached_tokens: int
+    prefix_hits: int
     prefill_tokens: int
     completion_tokens: int
     evicted_cells: int

@@ -17,15 +17,14 @@ from inllama.request import Prepared
 class TextStream:
     """A request that is being generated: iterate over it for chunks, or ask for its ``result()``. One consumer."""
 
-    def __init__(self, engine: Engine, request: Prepared, *, wait: bool = True) -> None:
+    def __init__(self, engine: Engine, request: Prepared) -> None:
         self._engine = engine
         self._request = request
         self._reception = Reception(engine, request)
         self._events = _core.EventQueue()
         self._chunks: deque[Chunk] = deque()
         self._is_closed = False
-        submit = engine.submit_waiting if wait else engine.submit
-        self._number = submit(self._events, request)
+        self._number = engine.submit_waiting(self._events, request)
 
     @property
     def request_id(self) -> str:

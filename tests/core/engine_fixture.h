@@ -1,6 +1,7 @@
 // An engine loop over the fake decoder, and what tests ask of it.
 #pragma once
 
+#include "check.h"
 #include "core/engine_loop.h"
 #include "core/fake_decoder.h"
 
@@ -51,6 +52,9 @@ class EngineFixture {
   public:
     explicit EngineFixture(DecoderTraits traits = small_traits(), EngineParams params = small_params())
         : decoder(traits), loop(decoder, vocab, params) {}
+    ~EngineFixture() { CHECK_EQ(decoder.n_violations(), 0); }
+    EngineFixture(const EngineFixture&) = delete;
+    EngineFixture& operator=(const EngineFixture&) = delete;
 
     Request request(std::vector<Token> prompt, int max_tokens, int n_outputs = 1) const {
         Request made;
@@ -81,6 +85,7 @@ class EngineFixture {
     // Takes steps until nothing is left to do, at most `n_max`; says whether that is so.
     bool run(int n_max = 20000) {
         for (int i = 0; i < n_max; i++) {
+            loop.expire();
             const bool has_computed = loop.step();
             receive();
             if (!has_computed && loop.is_empty()) {

@@ -127,6 +127,62 @@ TEST("a full queue refuses, and says when there is room") {
     }
 }
 
+TEST("who comes again for room is not counted as rejected") {
+    Threaded with;
+    std::atomic<bool> may_go{false};
+    with.decoder->script = [&](int, const std::vector<StepRow>&) {
+        while (!may_go) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        return FakeOutcome{};
+    };
+    EngineParams params = small_params();
+    params.max_queue = 0;
+    Engine engine(std::move(with.decoder), with.vocab, params);
+    const auto events = std::make_shared<EventQueue>();
+    for (uint32_t i = 0; i < 4; i++) {
+        engine.submit(with.request(tokens_of(5, i), 3, events));
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK_THROWS(engine.submit(with.request({1}, 1, events), true), Error,
+                     thrown.kind() == ErrorKind::QueueFullError, "QueueFullError");
+    }
+    CHECK_EQ(engine.stats().n_rejected_full, uint64_t{0});
+    may_go = true;
+}
+
+TEST("who is cancelled is told before the next step is computed") {
+    Threaded with;
+    const auto events = std::make_shared<EventQueue>();
+    const auto others = std::make_shared<EventQueue>();
+    std::atomic<Engine*> engine_at{nullptr};
+    std::atomic<uint64_t> id{0};
+    std::atomic<int> n_told_at{-1};
+    int n_cancelled_at = -1;
+    with.decoder->script = [&](int step, const std::vector<StepRow>&) {
+        if (id == 0) {
+            return FakeOutcome{DecodeStatus::ok, false, std::chrono::microseconds(200)};
+        }
+        if (n_cancelled_at < 0) {
+            n_cancelled_at = step;
+            engine_at.load()->cancel(id);
+        }
+        for (const Event& event : events->take()) {
+            if (event.summary && n_told_at < 0) {
+                n_told_at = step - n_cancelled_at;
+            }
+        }
+        return FakeOutcome{DecodeStatus::ok, false, std::chrono::microseconds(200)};
+    };
+    Engine engine(std::move(with.decoder), with.vocab, small_params());
+    engine_at = &engine;
+    const Ticket ticket = engine.submit(with.request(tokens_of(4, 1), 200, events));
+    engine.submit(with.request(tokens_of(4, 2), 200, others));
+    id = ticket.id;
+    read_all(*others);
+    CHECK_EQ(n_told_at.load(), 1);
+}
+
 TEST("a prompt that can never fit is refused at once") {
     Threaded with;
     Engine engine(std::move(with.decoder), with.vocab, small_params());

@@ -132,3 +132,38 @@ TEST("an output grows at least in every second step while prompts without end ar
     const int n_steps = stream.run_behind(id, 4, [&] { stream.submit(stream.fresh(100), 1); });
     CHECK(n_steps >= 50 && n_steps <= 2 * 50 + 2);
 }
+
+TEST("outputs take turns where a step has fewer rows than there are outputs") {
+    EngineParams params = small_params();
+    params.scheduler.step_rows = 2;
+    Stream stream(small_traits(), params);
+    std::vector<uint64_t> ids;
+    for (int i = 0; i < 4; i++) {
+        ids.push_back(stream.submit(stream.fresh(3), 100));
+    }
+    for (int i = 0; i < 120; i++) {
+        stream.engine.loop.step();
+        stream.engine.receive();
+    }
+    size_t least = 1000;
+    size_t most = 0;
+    for (const uint64_t id : ids) {
+        const size_t n = stream.engine.received[id].tokens[0].size();
+        least = std::min(least, n);
+        most = std::max(most, n);
+    }
+    CHECK(least >= 40);
+    CHECK(most - least <= 8); // they started one after the other
+}
+
+TEST("with one row a step, outputs and prompts take turns") {
+    EngineParams params = small_params();
+    params.scheduler.step_rows = 1;
+    Stream stream(small_traits(), params);
+    const uint64_t id = stream.submit(stream.fresh(4), 50);
+    const int n_steps = stream.run_behind(id, 4, [&] { stream.submit(stream.fresh(1), 1); });
+    CHECK(n_steps <= 4 * 50);
+    const uint64_t prompt = stream.submit(stream.fresh(40), 1);
+    const int n_more = stream.run_behind(prompt, 2, [&] { stream.submit(stream.fresh(1), 200); });
+    CHECK(n_more <= 6 * 40);
+}

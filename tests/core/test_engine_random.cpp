@@ -30,6 +30,7 @@ class Trial {
         } else if (what == 6 && one_of(200) == 0) {
             engine_.loop.fail_all(Error(ErrorKind::EngineClosedError, "closed"));
         } else {
+            engine_.loop.expire();
             engine_.loop.step();
         }
         engine_.receive();
@@ -42,6 +43,7 @@ class Trial {
 
     void end() {
         for (int i = 0; i < 20000 && !engine_.loop.is_empty(); i++) {
+            engine_.loop.expire();
             engine_.loop.step();
             engine_.receive();
             read_slowly();

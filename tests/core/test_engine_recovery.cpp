@@ -1,7 +1,10 @@
 #include "check.h"
 #include "engine_fixture.h"
 
+#include <algorithm>
 #include <random>
+#include <stdexcept>
+#include <string>
 
 using namespace inllama;
 
@@ -72,6 +75,127 @@ TEST("a request that always fails ends alone with its error") {
         CHECK(run.engine.received[poisoned].error->kind() == ErrorKind::DecodeError);
         run.check_all_complete();
     }
+}
+
+TEST("a request that always fails ends soon, also if the steps before the bad one succeed each time") {
+    for (const DecodeStatus status : {DecodeStatus::invalid, DecodeStatus::no_memory, DecodeStatus::failed}) {
+        for (const Position bad : {45, 59, 62}) { // in the prompt, its last token, in the output
+            EngineParams params = small_params();
+            params.scheduler.step_rows = 8;
+            EngineFixture engine(small_traits(), params);
+            int n_failed = 0;
+            engine.decoder.script = [&](int, const std::vector<StepRow>& rows) {
+                const bool is_bad = std::any_of(rows.begin(), rows.end(),
+                                                [&](const StepRow& row) { return row.position == bad; });
+                n_failed += is_bad ? 1 : 0;
+                return FakeOutcome{is_bad ? status : DecodeStatus::ok};
+            };
+            std::map<uint64_t, std::vector<Token>> others;
+            for (uint32_t i = 0; i < 3; i++) {
+                const std::vector<Token> prompt = tokens_of(20, 70 + i);
+                others[engine.submit(prompt, 15)] = prompt;
+            }
+            Request request = engine.request(tokens_of(60, 1), 10);
+            request.min_tokens = 10;
+            const uint64_t poisoned = engine.submit(std::move(request));
+            CHECK(engine.run(2000));
+            CHECK(n_failed <= 12);
+            CHECK(engine.received[poisoned].error.has_value());
+            CHECK(engine.received[poisoned].error->kind() == ErrorKind::DecodeError);
+            for (const auto& [id, prompt] : others) {
+                CHECK(engine.received[id].tokens[0] == expected_tokens(prompt, 15));
+            }
+        }
+    }
+}
+
+TEST("memory without room for several requests is tried with one of them alone") {
+    EngineFixture engine;
+    int n_failed = 0;
+    engine.decoder.script = [&](int, const std::vector<StepRow>&) {
+        n_failed++;
+        return FakeOutcome{n_failed <= 300 ? DecodeStatus::no_room : DecodeStatus::ok};
+    };
+    std::vector<uint64_t> ids;
+    for (uint32_t i = 0; i < 3; i++) {
+        ids.push_back(engine.submit(tokens_of(20, 400 + i), 5));
+    }
+    CHECK(engine.run(2000));
+    CHECK(n_failed <= 12);
+    for (const uint64_t id : ids) {
+        CHECK(engine.received[id].error->kind() == ErrorKind::ContextFullError);
+    }
+}
+
+TEST("an exception from any call of the decoder changes nobody's output") {
+    for (const MemoryKind memory : {MemoryKind::attention, MemoryKind::window, MemoryKind::recurrent}) {
+        for (const char* name : {"logits", "copy", "remove", "clear", "pos_min", "pos_max"}) {
+            for (int failing = 0; failing < 8; failing++) {
+                Run run(memory);
+                int n = 0;
+                run.engine.decoder.interference = [&](const char* called) {
+                    if (std::string(called) == name && n++ == failing) {
+                        throw std::runtime_error("out of the blue");
+                    }
+                };
+                run.submit(3);
+                CHECK(run.engine.run());
+                run.check_all_complete(memory);
+            }
+        }
+    }
+}
+
+TEST("exceptions without end leave no request without an end, and the engine usable") {
+    for (const char* name : {"logits", "copy", "remove", "clear"}) {
+        Run run;
+        run.engine.decoder.interference = [&](const char* called) {
+            if (std::string(called) == name) {
+                throw std::runtime_error("out of the blue");
+            }
+        };
+        run.submit(5);
+        CHECK(run.engine.run(5000));
+        int n_errors = 0;
+        for (const auto& [id, prompt] : run.prompts) {
+            CHECK(run.engine.received[id].summary.has_value());
+            n_errors += run.engine.received[id].error ? 1 : 0;
+        }
+        CHECK(std::string(name) != "logits" || n_errors == 5);
+        run.engine.decoder.interference = nullptr;
+        const uint64_t next = run.engine.submit(tokens_of(9, 5), 4);
+        CHECK(run.engine.run());
+        CHECK(run.engine.received[next].tokens[0] == expected_tokens(tokens_of(9, 5), 4));
+    }
+}
+
+TEST("a prompt that cannot be encoded ends alone, and those behind it have their turn") {
+    DecoderTraits traits = small_traits(MemoryKind::whole);
+    traits.has_encoder = true;
+    traits.n_run_ids = 1;
+    traits.n_ids = 1;
+    EngineFixture engine(traits);
+    int n = 0;
+    engine.decoder.interference = [&](const char* name) {
+        if (std::string(name) == "encode" && n++ < 2) {
+            throw std::runtime_error("no");
+        }
+    };
+    std::vector<uint64_t> ids;
+    for (uint32_t i = 0; i < 4; i++) {
+        ids.push_back(engine.submit(tokens_of(5, i), 3));
+    }
+    // Whoever sleeps when there is nothing to do is not woken by an end.
+    while (!engine.loop.is_empty()) {
+        CHECK(engine.loop.step());
+        engine.receive();
+        if (check::n_failed > 0) {
+            break;
+        }
+    }
+    CHECK(engine.received[ids[0]].error && engine.received[ids[1]].error);
+    CHECK_EQ(engine.received[ids[2]].tokens[0].size(), size_t{3});
+    CHECK_EQ(engine.received[ids[3]].tokens[0].size(), size_t{3});
 }
 
 TEST("a decoder that always fails ends every request with an error") {

@@ -55,7 +55,7 @@ def test_queue_that_is_full_makes_callers_wait(exact_demo_path: Path) -> None:
         with ThreadPoolExecutor(6) as pool:
             results = list(pool.map(lambda i: llm.generate(PROMPT, seed=i, max_tokens=20), range(12)))
         assert all(result.usage.completion_tokens > 0 for result in results)
-        assert engine.stats().rejected_queue_full > 0
+        assert engine.stats().rejected_queue_full == 0  # who waits is not rejected
         rows = llm.generate([PROMPT] * 9, max_tokens=5)
         assert len(rows) == 9
 
@@ -266,24 +266,35 @@ import signal
 import inllama
 from inllama.engine import wait_for
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-running = inllama.LLM(n_threads=1).stream("Once upon a time", ignore_eos=True)
-print("ready", flush=True)
-try:
-    wait_for(inllama._core.EventQueue())
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
+llm = inllama.LLM(n_threads=1, max_running=1, max_queue=0)
+running = llm.stream("Once upon a time", ignore_eos=True)
+waits = {
+    "for events": lambda: wait_for(inllama._core.EventQueue()),
+    "for room": lambda: llm.generate("One day"),
+}
+for name, wait in waits.items():
+    for _ in range(3):
+        print("ready", flush=True)
+        try:
+            wait()
+        except KeyboardInterrupt:
+            print(name, flush=True)
 """
 
 
-def test_ctrl_c_ends_a_wait() -> None:
+def test_ctrl_c_ends_a_wait_within_a_quarter_of_a_second() -> None:
     with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        time.sleep(0.05)
-        sent = time.monotonic()
-        child.send_signal(signal.SIGINT)
-        assert child.stdout.readline() == "interrupted\n"
-        assert time.monotonic() - sent < 5  # 0.1 s on a machine that is not busy
+        for name in ("for events", "for room"):
+            took: list[float] = []
+            for _ in range(3):
+                assert child.stdout.readline() == "ready\n"
+                time.sleep(0.05)
+                sent = time.monotonic()
+                child.send_signal(signal.SIGINT)
+                assert child.stdout.readline() == f"{name}\n"
+                took.append(time.monotonic() - sent)
+            assert min(took) <= 0.25  # of several: other processes may take the machine for a while
         assert child.wait(timeout=60) == 0
 
 

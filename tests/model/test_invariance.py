@@ -57,12 +57,16 @@ def alone(model: Model) -> list[tuple[int, ...]]:
 def test_cutting_prompts_and_sharing_them_changes_no_token(
     model: Model, alone: list[tuple[int, ...]], chunk: int
 ) -> None:
-    # All at once, then again over what is cached now.
+    # All at once, then again over what is cached now. With one row a step there is one request at a time;
+    # with more, prompts are cut beside others.
     step = 512 if model.has_encoder else chunk  # an encoder reads its prompt at once
-    with LLM(model, step_tokens=step, prefill_chunk=chunk, max_running=4, **EXACT) as llm:
-        for _ in range(2):
-            rows = llm.generate(prompts(model), **GREEDY)
-            assert [row.token_ids for row in rows] == alone
+    for shares, n_rows in ((True, step), (False, step), (True, max(step, 64)), (False, max(step, 64))):
+        sizes = {"step_tokens": n_rows, "prefill_chunk": chunk, "max_running": 4}
+        with LLM(model, **sizes, prefix_cache=shares, **EXACT) as llm:
+            for _ in range(2):
+                rows = llm.generate(prompts(model), **GREEDY)
+                assert [row.token_ids for row in rows] == alone
+            assert shares or llm.stats().cached_tokens == 0
     with LLM(model, step_tokens=step, prefill_chunk=chunk, max_running=1, prefix_cache=False, **EXACT) as llm:
         assert [llm.generate(prompt, **GREEDY).token_ids for prompt in prompts(model)] == alone
 

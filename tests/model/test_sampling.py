@@ -217,6 +217,20 @@ def test_penalties_see_the_prompt_and_the_output(llm: LLM) -> None:
     assert count(frequency_penalty=2.0, penalty_last_n=512) > count()
 
 
+def test_penalties_see_tokens_of_the_prompt_that_were_in_memory_already(llm: LLM) -> None:
+    first = llm.generate(PROMPT, temperature=0, max_tokens=1).token_ids[0]
+    tokens = [*llm.engine.encode(PROMPT), first, *llm.engine.encode(PROMPT)]
+    assert llm.generate(tokens, temperature=0, max_tokens=1).token_ids[0] == first
+    options = {"temperature": 0, "max_tokens": 1, "presence_penalty": 100.0, "penalty_last_n": len(tokens)}
+    with LLM(llm.engine.model) as fresh:
+        cold = fresh.generate(tokens, **options)
+        warm = fresh.generate(tokens, **options)
+    assert cold.usage.cached_tokens == 0
+    assert warm.usage.cached_tokens == len(tokens) - 1
+    assert cold.token_ids == warm.token_ids
+    assert cold.token_ids[0] not in tokens
+
+
 def test_min_tokens_keeps_the_model_from_ending(llm: LLM) -> None:
     ended = llm.generate(PROMPT, temperature=0)
     n = ended.usage.completion_tokens

@@ -56,13 +56,11 @@ def cut(dialogue: Dialogue, end: int, thinking: bool) -> str:
 
 
 def story(number: int) -> Prompt:
-    """The beginning of a story; every other one is "Once upon a time"."""
+    """The beginning of a story that was not trained."""
     rng = random_of("story", number)
-    text = "Once upon a time"
-    if number % 2:
-        while not is_held_out(story_opening(drawn := draw_story(rng))):
-            pass
-        text = " ".join(drawn.split(" ")[: rng.randint(6, 24)])
+    while not is_held_out(story_opening(drawn := draw_story(rng))):
+        pass
+    text = " ".join(drawn.split(" ")[: rng.randint(6, 24)])
     return Prompt(text, lambda answer: answer.endswith(END_OF_TEXT))
 
 
