@@ -28,6 +28,15 @@ class Usage:
         """Prompt and completion together."""
         return self.prompt_tokens + self.completion_tokens
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return OpenAI's shape."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.total_tokens,
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Timings:
@@ -149,12 +158,7 @@ class Completion:
                 }
                 for choice in self.choices
             ],
-            "usage": {
-                "prompt_tokens": self.usage.prompt_tokens,
-                "completion_tokens": self.usage.completion_tokens,
-                "total_tokens": self.usage.total_tokens,
-                "prompt_tokens_details": {"cached_tokens": self.usage.cached_tokens},
-            },
+            "usage": self.usage.to_dict(),
         }
 
 

@@ -1,0 +1,62 @@
+"""JSON text from models and users, read strictly: no NaN, no infinities, no name twice in an object."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from inllama.errors import InvalidRequestError
+
+
+def loads(text: str, what: str) -> Any:
+    """Return the value of a JSON text.
+
+    Args:
+        text: The whole text; nothing but white space may stand around the value.
+        what: Its name in errors.
+
+    Raises:
+        InvalidRequestError: It is no JSON; ``.line`` and ``.column`` say where, if there is a place.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as problem:
+        where = f"line {problem.lineno} column {problem.colno}"
+        raise InvalidRequestError(
+            f"{what} is no JSON: {problem.msg} at {where}", line=problem.lineno, column=problem.colno
+        ) from None
+    except RecursionError:
+        raise InvalidRequestError(f"{what} is nested too deeply to be read") from None
+    except ValueError as problem:
+        raise InvalidRequestError(f"{what} is no JSON: {problem}") from None
+
+
+def child(pointer: str, key: str | int) -> str:
+    """Return the JSON pointer of a member or item of what ``pointer`` names."""
+    if isinstance(key, int):
+        return f"{pointer}/{key}"
+    return f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"it has {constant}, which is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"the number {digits[:40]} is too large")
+    return number
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has the name {twice!r} twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
