@@ -5,12 +5,15 @@
 #include "bind/event_queue.h"
 #include "bind/model.h"
 #include "bind/sampling_params.h"
+#include "bind/structure.h"
 #include "core/faulty_decoder.h"
 #include "core/llama/decoder.h"
 #include "core/llama/row_sampler.h"
 #include "core/llama/sampler.h"
 #include "core/llama/sampler_chain.h"
 #include "core/llama/vocab.h"
+#include "core/masked_sampler.h"
+#include "core/reasoning_budget.h"
 
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -42,24 +45,81 @@ EngineParams engine_params(const nb::dict& options) {
     return params;
 }
 
+PyEngine::SamplerMaker masked(PyEngine::SamplerMaker inner, const nb::dict& request,
+                              std::shared_ptr<const Vocab> vocab) {
+    const PyStructure* structure = structure_of(request);
+    if (structure == nullptr || !structure->compiled) {
+        return inner;
+    }
+    if (structure->compiled->n_tokens() != vocab->size()) {
+        throw Error(ErrorKind::InvalidRequestError, "the structure was made for another vocabulary");
+    }
+    return [inner = std::move(inner), compiled = structure->compiled, start = structure_start_of(request),
+            vocab = std::move(vocab)](uint32_t seed) {
+        return std::make_unique<MaskedSampler>(inner(seed), compiled, vocab, start);
+    };
+}
+
+PyStructure compiled_structure(StructureCompiler& compiler, const std::string& kind, const std::string& text,
+                               const StructureCompiler::FindToken& find_token) {
+    if (kind == "ebnf") {
+        return {compiler.compile(text, "root"), ""};
+    }
+    auto compiled = compiler.compile_gbnf(text, find_token);
+    return {compiled, compiled ? "" : text};
+}
+
 namespace {
+
+// The grammar that llama.cpp's own sampler follows, as no masks are made of it.
+std::optional<Grammar> sampler_grammar(const nb::dict& request) {
+    const PyStructure* structure = structure_of(request);
+    if (structure == nullptr || structure->compiled) {
+        return std::nullopt;
+    }
+    const StructureStart start = structure_start_of(request);
+    if (!start.after.empty() || !start.at.empty() || !start.spelled.empty()) {
+        throw Error(ErrorKind::UnsupportedError,
+                    "this grammar runs on llama.cpp's own sampler, which begins at a token or pattern only; "
+                    "write the grammar without what xgrammar does not know, such as control tokens");
+    }
+    return Grammar{structure->gbnf, "root", start.patterns, start.tokens, !start.is_immediate()};
+}
 
 // Over a model of llama.cpp.
 class LlamaEngine : public PyEngine {
   public:
-    LlamaEngine(std::shared_ptr<const Tokenizer> tokenizer, std::unique_ptr<Engine> made)
-        : PyEngine(std::move(made)), tokenizer_(std::move(tokenizer)) {}
+    LlamaEngine(const std::shared_ptr<const Tokenizer>& tokenizer,
+                std::shared_ptr<StructureCompiler> structures, std::unique_ptr<Engine> made)
+        : PyEngine(std::move(made), std::make_shared<LlamaVocab>(tokenizer)), tokenizer_(tokenizer),
+          structures_(std::move(structures)) {}
 
     void check_token(Token token) const override { tokenizer_->check_token(token); }
 
-    SamplerMaker sampler_maker(const nb::dict& fields, const nb::dict&, bool) const override {
-        return [sampling = sampling_params_of(fields), tokenizer = tokenizer_](uint32_t seed) {
-            return std::make_unique<LlamaRowSampler>(tokenizer, stages_for(sampling, seed, *tokenizer));
+    PyStructure structure(const std::string& kind, const std::string& text) const override {
+        PyStructure made = compiled_structure(*structures_, kind, text, [this](std::string_view name) {
+            return tokenizer_->named_token(name);
+        });
+        if (!made.compiled) {
+            const Sampler probe(tokenizer_, {Grammar{text, "root", {}, {}, false}, Greedy{}}); // or throws
+        }
+        return made;
+    }
+
+    const StructureCompiler& structures() const override { return *structures_; }
+
+    SamplerMaker sampler_maker(const nb::dict& fields, const nb::dict& request, bool) const override {
+        const SamplerMaker make = [sampling = sampling_params_of(fields), grammar = sampler_grammar(request),
+                                   tokenizer = tokenizer_](uint32_t seed) {
+            return std::make_unique<LlamaRowSampler>(tokenizer,
+                                                     stages_for(sampling, seed, *tokenizer, grammar));
         };
+        return masked(make, request, vocab());
     }
 
   private:
     std::shared_ptr<const Tokenizer> tokenizer_;
+    std::shared_ptr<StructureCompiler> structures_;
 };
 
 DecoderParams decoder_params(const nb::dict& options) {
@@ -80,8 +140,9 @@ void construct(LlamaEngine* self, const PyModel& model, const nb::dict& options,
     EngineParams params = engine_params(options);
     const std::shared_ptr<ModelHandle> handle = model.handle();
     const std::shared_ptr<const Tokenizer> tokenizer = model.tokenizer();
+    const std::shared_ptr<StructureCompiler> structures = model.structures();
     const std::shared_ptr<FakeFaults> failing = faults != nullptr ? faults->faults : nullptr;
-    new (self) LlamaEngine(tokenizer, call_native([&] {
+    new (self) LlamaEngine(tokenizer, structures, call_native([&] {
                                auto made = std::make_unique<LlamaDecoder>(handle, decoding);
                                params.n_sampling_threads = made->n_threads();
                                std::unique_ptr<Decoder> decoder = std::move(made);
@@ -91,6 +152,23 @@ void construct(LlamaEngine* self, const PyModel& model, const nb::dict& options,
                                return std::make_unique<Engine>(
                                    std::move(decoder), std::make_shared<LlamaVocab>(tokenizer), params);
                            }));
+}
+
+// Of the request's key "reasoning": (budget, opening tag, closing tags, tokens of one, whether it is open).
+std::optional<ReasoningLimit> reasoning_of(const nb::dict& request, const std::vector<Token>& spelled) {
+    const nb::object given = request["reasoning"];
+    if (given.is_none()) {
+        return std::nullopt;
+    }
+    const auto parts = nb::cast<nb::tuple>(given);
+    ReasoningLimit limit;
+    limit.n_tokens = nb::cast<int>(parts[0]);
+    limit.start = nb::cast<std::string>(parts[1]);
+    limit.ends = nb::cast<std::vector<std::string>>(parts[2]);
+    limit.closing = nb::cast<std::vector<Token>>(parts[3]);
+    limit.is_open = nb::cast<bool>(parts[4]);
+    limit.spelled = spelled;
+    return limit;
 }
 
 uint64_t submit(PyEngine& self, const PyEventQueue& events, nb::object prompt, nb::dict fields,
@@ -109,6 +187,9 @@ uint64_t submit(PyEngine& self, const PyEventQueue& events, nb::object prompt, n
     for (const Token token : made.stop_tokens) {
         self.check_token(token);
     }
+    made.spelled_tokens = integers(request["spelled_token_ids"], "spelled token");
+    std::sort(made.spelled_tokens.begin(), made.spelled_tokens.end());
+    made.n_scored = option<int>(request, "n_scored");
     if (const auto timeout = option<std::optional<double>>(request, "timeout_s")) {
         const std::chrono::duration<double> time(std::min(*timeout, 1e9));
         made.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(time);
@@ -118,16 +199,24 @@ uint64_t submit(PyEngine& self, const PyEventQueue& events, nb::object prompt, n
     made.name_space = option<std::string>(request, "cache_salt");
     made.n_logprobs = option<int>(request, "logprobs");
     made.is_streaming = option<bool>(request, "is_streaming");
+    const PyStructure* structure = structure_of(request);
+    made.is_structured = structure != nullptr && structure->compiled;
+    made.has_sampler_grammar = structure != nullptr && !structure->compiled;
     made.events = events.queue;
     made.processors = processors != nullptr ? processors->queue : nullptr;
     const PyEngine::SamplerMaker make_sampler = self.sampler_maker(fields, request, processors != nullptr);
+    const auto reasoning = reasoning_of(request, made.spelled_tokens);
     std::vector<uint32_t> checked;
     for (const int64_t seed : seeds) {
         checked.push_back(checked_seed(seed));
     }
     return call_native([&] {
         for (const uint32_t seed : checked) {
-            made.samplers.push_back(make_sampler(seed));
+            std::unique_ptr<RowSampler> sampler = make_sampler(seed);
+            if (reasoning) {
+                sampler = std::make_unique<ReasoningBudget>(std::move(sampler), self.vocab(), *reasoning);
+            }
+            made.samplers.push_back(std::move(sampler));
         }
         return self.engine().submit(std::move(made), is_waiting).id;
     });
@@ -179,6 +268,8 @@ nb::dict stats_of(const PyEngine& self) {
     values["evicted_cells"] = stats.n_evicted_cells;
     values["preemptions"] = stats.n_preemptions;
     values["submitted"] = stats.n_submitted;
+    values["structured"] = stats.n_structured;
+    values["sampler_grammars"] = stats.n_sampler_grammars;
     values["finished"] = stats.n_finished;
     values["cancelled"] = stats.n_cancelled;
     values["failed"] = stats.n_failed;
@@ -207,6 +298,22 @@ void bind_engine(nb::module_& m) {
              "to ``processors``, if given, and come back through ``resume``. Who waits for room is not "
              "counted as "
              "rejected.")
+        .def(
+            "structure",
+            [](const PyEngine& self, const std::string& kind, nb::str text) {
+                const std::string copy(utf8(text));
+                return call_native([&] { return self.structure(kind, copy); });
+            },
+            "kind"_a, "text"_a,
+            "Return what a grammar, ``gbnf`` or ``ebnf``, asks of an output; the same one is compiled once.")
+        .def_prop_ro(
+            "structure_counts",
+            [](const PyEngine& self) {
+                const auto [n_compiled, n_found] = self.structures().counts();
+                return nb::make_tuple(n_compiled, n_found, self.structures().n_cached_bytes());
+            },
+            nb::sig("def structure_counts(self) -> tuple[int, int, int]"),
+            "Structures compiled and found again, and the bytes of those that are kept.")
         .def("resume", &resume, "request"_a, "output"_a, "logits"_a.none(),
              "Go on with an output from processed logits, ``(n_vocab,)``; with ``None`` its request fails.")
         .def(

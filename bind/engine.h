@@ -2,12 +2,15 @@
 #pragma once
 
 #include "bind/module.h"
+#include "bind/structure.h"
 #include "core/engine.h"
 #include "core/fake_decoder.h"
+#include "core/xgrammar/compiler.h"
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace inllama {
@@ -20,10 +23,16 @@ class PyEngine {
     PyEngine& operator=(const PyEngine&) = delete;
 
     Engine& engine() const { return *engine_; }
+    const std::shared_ptr<const Vocab>& vocab() const { return vocab_; }
 
     // Throws InvalidRequestError for a token that is not in the vocabulary. Called without the GIL or with
     // it.
     virtual void check_token(Token token) const = 0;
+
+    // What a grammar, "gbnf" or xgrammar's "ebnf", asks of an output. Throws GrammarError. Without the GIL.
+    virtual PyStructure structure(const std::string& kind, const std::string& text) const = 0;
+    // What compiles them.
+    virtual const StructureCompiler& structures() const = 0;
 
     using SamplerMaker = std::function<std::unique_ptr<RowSampler>(uint32_t seed)>;
     // What makes the samplers of a request, one per output, without the GIL. REQUIRES: the GIL.
@@ -31,10 +40,12 @@ class PyEngine {
                                        bool has_processors) const = 0;
 
   protected:
-    explicit PyEngine(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
+    PyEngine(std::unique_ptr<Engine> engine, std::shared_ptr<const Vocab> vocab)
+        : engine_(std::move(engine)), vocab_(std::move(vocab)) {}
 
   private:
     std::unique_ptr<Engine> engine_;
+    std::shared_ptr<const Vocab> vocab_;
 };
 
 template<class T> T option(const nb::dict& options, const char* name) {
@@ -45,6 +56,14 @@ template<class T> T option(const nb::dict& options, const char* name) {
 struct PyFaults {
     std::shared_ptr<FakeFaults> faults = std::make_shared<FakeFaults>();
 };
+
+// Wraps the samplers of a request that has a compiled structure. REQUIRES: the GIL.
+PyEngine::SamplerMaker masked(PyEngine::SamplerMaker inner, const nb::dict& request,
+                              std::shared_ptr<const Vocab> vocab);
+
+// Compiles a grammar of any kind. Throws as PyEngine::structure.
+PyStructure compiled_structure(StructureCompiler& compiler, const std::string& kind, const std::string& text,
+                               const StructureCompiler::FindToken& find_token);
 
 // The options that do not depend on what computes.
 EngineParams engine_params(const nb::dict& options);

@@ -18,12 +18,15 @@ namespace {
 
 // As llama.cpp has them.
 constexpr int kIds = 256;
+// Its structures are small: over 257 tokens.
+constexpr size_t kMaxFakeCachedBytes = size_t{4} << 20;
 
 // Over a decoder without a model. A token is a byte; one more ends an output.
 class FakeEngine : public PyEngine {
   public:
     FakeEngine(std::shared_ptr<const FakeVocab> vocab, std::unique_ptr<Engine> made)
-        : PyEngine(std::move(made)), vocab_(std::move(vocab)) {}
+        : PyEngine(std::move(made), vocab), vocab_(std::move(vocab)),
+          structures_(std::make_unique<StructureCompiler>(vocab_, kMaxFakeCachedBytes)) {}
 
     void check_token(Token token) const override {
         if (token < 0 || token >= vocab_->size()) {
@@ -35,6 +38,18 @@ class FakeEngine : public PyEngine {
         }
     }
 
+    PyStructure structure(const std::string& kind, const std::string& text) const override {
+        PyStructure made = compiled_structure(*structures_, kind, text,
+                                              [this](std::string_view name) { return named_token(name); });
+        if (!made.compiled) {
+            throw Error(ErrorKind::UnsupportedError,
+                        "only llama.cpp's own sampler can follow this grammar, and a fake engine has none");
+        }
+        return made;
+    }
+
+    const StructureCompiler& structures() const override { return *structures_; }
+
     SamplerMaker sampler_maker(const nb::dict& fields, const nb::dict& request,
                                bool has_processors) const override {
         const auto reply = nb::cast<nb::bytes>(request["reply"]);
@@ -43,13 +58,26 @@ class FakeEngine : public PyEngine {
         script->fails_after = option<std::optional<size_t>>(request, "fails_after");
         script->has_end = !option<bool>(fields, "ignore_eos");
         const Token end = vocab_->size() - 1;
-        return [script = std::shared_ptr<const Script>(std::move(script)), end, has_processors](uint32_t) {
-            return std::make_unique<ScriptSampler>(script, end, has_processors);
+        // What else decides the choice does it by the logits.
+        const bool obeys_logits =
+            has_processors || structure_of(request) != nullptr || !request["reasoning"].is_none();
+        const SamplerMaker make = [script = std::shared_ptr<const Script>(std::move(script)), end,
+                                   obeys_logits](uint32_t) {
+            return std::make_unique<ScriptSampler>(script, end, obeys_logits);
         };
+        return masked(make, request, vocab_);
     }
 
   private:
+    // A token that is a byte is named by its id only.
+    std::optional<Token> named_token(std::string_view name) const {
+        const std::string digits(name.substr(0, 2) == "<[" ? name.substr(2, name.size() - 4) : "");
+        const bool is_known = !digits.empty() && digits.size() < 10 && std::stol(digits) < vocab_->size();
+        return is_known ? std::optional<Token>(static_cast<Token>(std::stol(digits))) : std::nullopt;
+    }
+
     std::shared_ptr<const FakeVocab> vocab_;
+    std::unique_ptr<StructureCompiler> structures_;
 };
 
 DecoderTraits traits_of(const nb::dict& options, int n_vocab) {

@@ -6,6 +6,7 @@
 #include "bind/module.h"
 #include "core/error.h"
 #include "core/llama/tokenizer.h"
+#include "core/llama/vocab.h"
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
@@ -145,14 +146,17 @@ PyModel::~PyModel() {
 
 void PyModel::close_all() {
     std::shared_ptr<const Tokenizer> tokenizer;
+    std::shared_ptr<StructureCompiler> structures;
     {
         const nb::ft_lock_guard lock(mutex_);
         tokenizer.swap(tokenizer_);
+        structures.swap(structures_);
     }
     const NativeCall inside(NativeCall::Entry::always);
     // Giving back many gigabytes takes long enough for others to run.
     const nb::gil_scoped_release release;
     close();
+    structures.reset();
     tokenizer.reset();
 }
 
@@ -170,6 +174,19 @@ std::shared_ptr<const Tokenizer> PyModel::tokenizer() const {
         tokenizer_ = std::move(made);
     }
     return tokenizer_ ? tokenizer_ : made;
+}
+
+std::shared_ptr<StructureCompiler> PyModel::structures() const {
+    const std::shared_ptr<const Tokenizer> held = tokenizer();
+    const nb::ft_lock_guard lock(mutex_);
+    if (structures_) {
+        return structures_;
+    }
+    auto made = std::make_shared<StructureCompiler>(std::make_shared<const LlamaVocab>(held));
+    if (!is_closed()) {
+        structures_ = made;
+    }
+    return made;
 }
 
 void bind_model(nb::module_& m) {

@@ -1,9 +1,10 @@
-// The Python face of Model: it also remembers its tokenizer.
+// The Python face of Model: it also remembers its tokenizer and compiler.
 #pragma once
 
 #include "bind/module.h"
 #include "core/llama/model.h"
 #include "core/llama/tokenizer.h"
+#include "core/xgrammar/compiler.h"
 
 #include <memory>
 
@@ -16,14 +17,17 @@ class PyModel : public Model {
     PyModel(const PyModel&) = delete;
     PyModel& operator=(const PyModel&) = delete;
 
-    // Also lets go of the tokenizer, which holds the weights. REQUIRES: the GIL.
+    // Also lets go of the tokenizer and the compiler, which hold the weights. REQUIRES: the GIL.
     void close_all();
     // Made on first use. REQUIRES: the GIL.
     std::shared_ptr<const Tokenizer> tokenizer() const;
+    // The same; what all engines of the model compile structures with.
+    std::shared_ptr<StructureCompiler> structures() const;
 
   private:
     mutable nb::ft_mutex mutex_;
     mutable std::shared_ptr<const Tokenizer> tokenizer_;
+    mutable std::shared_ptr<StructureCompiler> structures_;
 };
 
 } // namespace inllama

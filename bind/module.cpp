@@ -11,6 +11,7 @@ NB_MODULE(_core, m) {
     inllama::bind_backend(m);
     inllama::bind_model(m);
     inllama::bind_tokenizer(m);
+    inllama::bind_chat_template(m);
     inllama::bind_adapter(m);
     inllama::bind_batch(m);
     inllama::bind_context(m);
@@ -18,6 +19,7 @@ NB_MODULE(_core, m) {
     inllama::bind_samplers(m);
     inllama::bind_sampling_params(m);
     inllama::bind_stop_matcher(m);
+    inllama::bind_structure(m);
     inllama::bind_event_queue(m);
     inllama::bind_engine(m);
     inllama::bind_fake_engine(m);

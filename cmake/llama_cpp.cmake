@@ -5,7 +5,7 @@ include(backend)
 inllama_find_llama_cpp(INLLAMA_LLAMA_DIR INLLAMA_LLAMA_TREE)
 
 set(BUILD_SHARED_LIBS OFF)
-# The library that llama.cpp's own tools share; nothing in inllama calls it.
+# The library that llama.cpp's own tools share; inllama takes a part of its files (llama_chat.cmake).
 set(LLAMA_BUILD_COMMON ${INLLAMA_BENCH_TOOLS})
 set(LLAMA_BUILD_TESTS OFF)
 set(LLAMA_BUILD_EXAMPLES OFF)

@@ -9,12 +9,6 @@ set(LLAMA_CPP_SOURCE_DIR "" CACHE PATH "A llama.cpp tree on disk, used instead o
 set(LLAMA_CPP_GIT_TAG "" CACHE STRING "A llama.cpp tag or commit, fetched with git instead of the pinned one")
 set(INLLAMA_CARRIED_LLAMA ${CMAKE_CURRENT_LIST_DIR}/../third_party/llama.cpp)
 
-# Only an unpacked source distribution has this file; a clone that made one has third_party/ left over.
-set(INLLAMA_IS_SDIST OFF)
-if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/../PKG-INFO)
-    set(INLLAMA_IS_SDIST ON)
-endif()
-
 include(pypi_source)
 
 # Sets <out_dir> to the llama.cpp tree and <out_commit> to the commit it is known to be at.
@@ -41,7 +35,7 @@ function(inllama_find_llama_cpp out_dir out_commit)
     else()
         inllama_pypi_source(dir
             PACKAGE ${INLLAMA_LLAMA_PACKAGE} VERSION ${INLLAMA_LLAMA_PACKAGE_VERSION}
-            SHA256 ${INLLAMA_LLAMA_PACKAGE_SHA256} SUBDIRECTORY vendor/llama.cpp)
+            SHA256 ${INLLAMA_LLAMA_PACKAGE_SHA256} OVERRIDE LLAMA_CPP_SOURCE_DIR SUBDIRECTORY vendor/llama.cpp)
         message(STATUS "inllama: llama.cpp ${commit} from ${INLLAMA_LLAMA_PACKAGE} ${INLLAMA_LLAMA_PACKAGE_VERSION}, ${dir}")
     endif()
     if(NOT EXISTS "${dir}/include/llama.h")
@@ -63,7 +57,7 @@ function(inllama_carry_llama_cpp)
     inllama_find_llama_cpp(dir commit)
     set(to "${CMAKE_CURRENT_SOURCE_DIR}/third_party/llama.cpp")
     file(REMOVE_RECURSE "${to}")
-    foreach(part CMakeLists.txt LICENSE AUTHORS licenses cmake include src vendor ggml)
+    foreach(part CMakeLists.txt LICENSE AUTHORS licenses cmake common include src vendor ggml)
         file(COPY "${dir}/${part}" DESTINATION "${to}")
     endforeach()
 endfunction()

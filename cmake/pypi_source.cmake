@@ -1,9 +1,16 @@
-# inllama_pypi_source(<out> PACKAGE <name> VERSION <v> SHA256 <hash> SUBDIRECTORY <dir>)
+# inllama_pypi_source(<out> PACKAGE <name> VERSION <v> SHA256 <hash> OVERRIDE <variable> [SUBDIRECTORY <dir>])
 #
-# Sets <out> to SUBDIRECTORY of a source distribution, unpacked once into a cache keyed by its hash.
-# llama.cpp publishes no source package: taken this way, an installer that reaches only a package index,
+# Sets <out> to SUBDIRECTORY of a source distribution, unpacked once into a cache keyed by its hash. OVERRIDE names the
+# variable that gives a tree on disk instead.
+# llama.cpp and xgrammar publish no package of C++ sources: taken this way, an installer that reaches only a package index,
 # a mirror or a proxy still gets a pinned tree whose hash was checked.
 set(INLLAMA_CACHE_DIR "$ENV{INLLAMA_CACHE_DIR}" CACHE PATH "Where downloaded source trees are kept")
+
+# Only an unpacked source distribution has this file; a clone that made one has third_party/ left over.
+set(INLLAMA_IS_SDIST OFF)
+if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/../PKG-INFO)
+    set(INLLAMA_IS_SDIST ON)
+endif()
 
 function(inllama_cache_dir out)
     set(base "${INLLAMA_CACHE_DIR}")
@@ -25,17 +32,20 @@ function(inllama_cache_dir out)
 endfunction()
 
 function(inllama_pypi_source out)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "PACKAGE;VERSION;SHA256;SUBDIRECTORY" "")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "PACKAGE;VERSION;SHA256;OVERRIDE;SUBDIRECTORY" "")
     inllama_cache_dir(cache)
     string(SUBSTRING "${arg_SHA256}" 0 16 key)
     set(tree "${cache}/${arg_PACKAGE}-${arg_VERSION}-${key}")
     if(NOT EXISTS "${tree}/.complete")
-        inllama_download_and_unpack("${tree}" "${arg_PACKAGE}" "${arg_VERSION}" "${arg_SHA256}")
+        inllama_download_and_unpack("${tree}" "${arg_PACKAGE}" "${arg_VERSION}" "${arg_SHA256}" "${arg_OVERRIDE}")
     endif()
-    set(${out} "${tree}/${arg_SUBDIRECTORY}" PARENT_SCOPE)
+    if(arg_SUBDIRECTORY)
+        string(APPEND tree "/${arg_SUBDIRECTORY}")
+    endif()
+    set(${out} "${tree}" PARENT_SCOPE)
 endfunction()
 
-function(inllama_download_and_unpack tree package version sha256)
+function(inllama_download_and_unpack tree package version sha256 override)
     # CMake 3.25's FindPython would take a newer interpreter than the one of the running installation.
     find_package(Python 3.11 REQUIRED COMPONENTS Interpreter)
     # Its own folder for each attempt: two builds may start at once, and the last rename wins.
@@ -51,7 +61,7 @@ function(inllama_download_and_unpack tree package version sha256)
     file(GLOB archive "${work}/*.tar.gz")
     if(failed OR NOT archive)
         file(REMOVE_RECURSE "${work}")
-        inllama_explain_download("${why}" "${package}" "${version}" sentence)
+        inllama_explain_download("${why}" "${package}" "${version}" "${override}" sentence)
         message(FATAL_ERROR "inllama: ${sentence}")
     endif()
     file(ARCHIVE_EXTRACT INPUT "${archive}" DESTINATION "${work}/unpacked")
@@ -64,14 +74,16 @@ function(inllama_download_and_unpack tree package version sha256)
     file(REMOVE_RECURSE "${work}")
 endfunction()
 
-function(inllama_explain_download why package version out)
-    set(remedy "give a tree on disk with CMAKE_ARGS=-DLLAMA_CPP_SOURCE_DIR=/path/to/llama.cpp")
+function(inllama_explain_download why package version override out)
+    set(remedy "give a tree on disk with CMAKE_ARGS=-D${override}=/path/to/the/tree")
     if(why MATCHES "DO NOT MATCH THE HASHES")
         set(sentence "the downloaded ${package} ${version} does not have the pinned sha256, so it was not used; check the package index or proxy, or ${remedy}")
     elseif(why MATCHES "No module named pip")
         set(sentence "${Python_EXECUTABLE} has no pip, which fetches ${package} ${version}; install pip, or ${remedy}")
     elseif(why MATCHES "scikit_build_core")
         set(sentence "${Python_EXECUTABLE} has no scikit-build-core, which the download of ${package} ${version} needs; run 'pip install scikit-build-core', or ${remedy}")
+    elseif(why MATCHES "setuptools_scm")
+        set(sentence "${Python_EXECUTABLE} has no setuptools-scm, which the download of ${package} ${version} needs; run 'pip install setuptools-scm', or ${remedy}")
     else()
         string(REGEX MATCH "[^\n]*(ERROR|error)[^\n]*" detail "${why}")
         set(sentence "could not download ${package} ${version} from the package index (${detail}); check the network or proxy settings of pip, or ${remedy}")

@@ -23,6 +23,7 @@ struct DecoderTraits {
     int n_run_ids = 1;        // sequences [0, n_run_ids) can be decoded
     int n_ids = 1;            // sequences [0, n_ids) can be remembered
     int n_rows_max = 512;     // rows of one step
+    int n_outputs_max = 512;  // of them, those that give logits
     int n_window = 0;         // positions a window reaches back
     int n_vocab = 0;          // logits of one row
     bool has_encoder = false; // a prompt goes through encode() and the output starts with `start_token`

@@ -51,6 +51,17 @@ void Engine::check_usable() const {
 
 void Engine::fit(const Request& request) {
     const auto n_prompt = static_cast<int64_t>(request.prompt.size());
+    if (request.n_scored > 0 && traits_.has_encoder) {
+        throw Error(ErrorKind::UnsupportedError,
+                    "an encoder reads the prompt of this model at once; its tokens have no probabilities");
+    }
+    if (request.n_scored >= n_prompt) {
+        throw Error(ErrorKind::InvalidRequestError, "of " + std::to_string(n_prompt) + " tokens at most " +
+                                                        std::to_string(n_prompt - 1) +
+                                                        " can be scored: nothing is before the first one")
+            .with("n_prompt", n_prompt)
+            .with("n_scored", request.n_scored);
+    }
     // An encoder reads the prompt; the output has the positions for itself.
     const int64_t limit =
         traits_.has_encoder ? traits_.n_rows_max : std::min(traits_.n_positions, traits_.n_cells) - 1;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
 
 namespace inllama {
 
@@ -27,6 +28,8 @@ void EngineLoop::submit(const std::shared_ptr<ActiveRequest>& request) {
         scheduler_.add(std::make_unique<Sequence>(request, output, vocab_));
     }
     stats_.n_submitted++;
+    stats_.n_structured += request->request.is_structured ? 1 : 0;
+    stats_.n_sampler_grammars += request->request.has_sampler_grammar ? 1 : 0;
 }
 
 std::vector<Sequence*> EngineLoop::outputs_of(const ActiveRequest& request) const {
@@ -204,7 +207,34 @@ EngineLoop::Outcome EngineLoop::compute(const StepPlan& plan) {
     return Outcome::computed;
 }
 
+class EngineLoop::Preparation {
+  public:
+    Preparation(WorkerPool& workers, const StepPlan& plan) : workers_(workers) {
+        for (const StepPart& part : plan.parts) {
+            if (part.output_row >= 0 && part.sequence->sampler->has_preparation()) {
+                samplers_.push_back(part.sequence->sampler.get());
+            }
+        }
+        if (!samplers_.empty()) {
+            workers_.start(static_cast<int>(samplers_.size()), work_);
+        }
+    }
+    ~Preparation() {
+        if (!samplers_.empty()) {
+            workers_.finish();
+        }
+    }
+    Preparation(const Preparation&) = delete;
+    Preparation& operator=(const Preparation&) = delete;
+
+  private:
+    WorkerPool& workers_;
+    std::vector<RowSampler*> samplers_;
+    const std::function<void(int)> work_ = [this](int i) { samplers_[static_cast<size_t>(i)]->prepare(); };
+};
+
 DecodeStatus EngineLoop::decode(const StepPlan& plan, std::string& reason) {
+    const Preparation preparation(workers_, plan);
     try {
         return decoder_.decode(plan.rows);
     } catch (const std::exception& error) {
@@ -215,6 +245,7 @@ DecodeStatus EngineLoop::decode(const StepPlan& plan, std::string& reason) {
 
 void EngineLoop::commit(const StepPlan& plan) {
     std::vector<const StepPart*> ready;
+    score(plan);
     for (const StepPart& part : plan.parts) {
         Sequence& sequence = *part.sequence;
         cache_.append(sequence.id, sequence.tokens.data() + sequence.n_computed, part.n_rows);
@@ -252,7 +283,7 @@ void EngineLoop::accept(Sequence& sequence, Token token, TokenLogprobs logprobs,
     }
     sequence.last_token = now;
     Event event;
-    const bool may_end = sequence.n_generated() >= request.min_tokens;
+    const bool may_end = sequence.n_generated() >= request.min_tokens || sequence.sampler->is_done();
     if (may_end && std::binary_search(request.stop_tokens.begin(), request.stop_tokens.end(), token)) {
         event.stop = token;
         finish(sequence, std::move(event), FinishReason::stop);

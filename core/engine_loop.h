@@ -64,6 +64,8 @@ class EngineLoop {
 
     Outcome compute(const StepPlan& plan);
     DecodeStatus decode(const StepPlan& plan, std::string& reason);
+    // Computes, on the pool's threads while it lives, what the samplers of a step need beside the logits.
+    class Preparation;
     void recover(const StepPlan& plan, DecodeStatus status, const std::string& reason);
     void give_way(const StepPlan& plan);
     void note_faults(const StepPlan& plan, int n);
@@ -81,6 +83,7 @@ class EngineLoop {
         std::unique_ptr<Error> error;
     };
 
+    void score(const StepPlan& plan);
     void sample(const std::vector<const StepPart*>& parts);
     Chosen choose(Sequence& sequence, const float* logits, const float* raw) const;
     void take(Sequence& sequence, Chosen chosen, Clock::time_point now);

@@ -3,6 +3,7 @@
 #include "core/logits.h"
 #include "core/logprobs.h"
 
+#include <algorithm>
 #include <exception>
 #include <limits>
 
@@ -45,6 +46,39 @@ EngineLoop::Chosen EngineLoop::choose(Sequence& sequence, const float* logits, c
     return chosen;
 }
 
+void EngineLoop::score(const StepPlan& plan) {
+    struct Scored {
+        Sequence* sequence;
+        const float* logits;
+        Token token;
+        TokenLogprobs logprobs;
+    };
+    std::vector<Scored> scored;
+    for (const StepPart& part : plan.parts) {
+        Sequence& sequence = *part.sequence;
+        if (sequence.n_unscored() == 0) {
+            continue;
+        }
+        for (int i = 0; i < part.n_rows; i++) {
+            const auto next = static_cast<size_t>(sequence.n_computed + i + 1);
+            const int row = part.first_row + i;
+            if (plan.rows[static_cast<size_t>(row)].has_output && next < sequence.tokens.size()) {
+                scored.push_back({&sequence, decoder_.logits(row), sequence.tokens[next], {}});
+            }
+        }
+    }
+    workers_.run(static_cast<int>(scored.size()), [&](int i) {
+        Scored& one = scored[static_cast<size_t>(i)];
+        const auto n_vocab = static_cast<size_t>(decoder_.traits().n_vocab);
+        one.logprobs =
+            logprobs_of(one.logits, n_vocab, one.token, std::max(0, one.sequence->request().n_logprobs));
+    });
+    for (Scored& one : scored) {
+        one.sequence->unpublished.push_back(one.token);
+        one.sequence->unpublished_logprobs.push_back(std::move(one.logprobs));
+    }
+}
+
 void EngineLoop::sample(const std::vector<const StepPart*>& parts) {
     // An error of one output ends the others of its request too, so sequences may go while this runs.
     std::vector<std::shared_ptr<ActiveRequest>> owners;
@@ -56,7 +90,7 @@ void EngineLoop::sample(const std::vector<const StepPart*>& parts) {
     }
     workers_.run(static_cast<int>(parts.size()), [&](int i) {
         const auto at = static_cast<size_t>(i);
-        if (!owners[at]->request.processors) {
+        if (!owners[at]->request.processors && owners[at]->request.n_scored == 0) {
             chosen[at] = choose(*parts[at]->sequence, rows[at], rows[at]);
         }
     });
@@ -65,7 +99,9 @@ void EngineLoop::sample(const std::vector<const StepPart*>& parts) {
         if (active_.count(owners[i]->id) == 0) {
             continue;
         }
-        if (owners[i]->request.processors) {
+        if (owners[i]->request.n_scored > 0) {
+            finish(*parts[i]->sequence, {}, FinishReason::length);
+        } else if (owners[i]->request.processors) {
             send_to_processors(*parts[i]->sequence, rows[i]);
         } else {
             take(*parts[i]->sequence, std::move(chosen[i]), now);

@@ -209,6 +209,11 @@ void FakeVocab::append_bytes(Token token, std::string& to) const {
     }
 }
 
+void FakeVocab::append_spelling(Token token, std::string& to) const {
+    append_bytes(token, to);
+    to += ends(token) ? "<end>" : "";
+}
+
 Token FakeSampler::choose(const float* logits, size_t n, bool may_end) {
     Token best = -1;
     for (size_t i = 0; i < n; i++) {

@@ -106,6 +106,7 @@ class FakeVocab : public Vocab {
     int size() const override { return 256 + n_words_ + 1; }
     bool ends(Token token) const override { return token == size() - 1; }
     void append_bytes(Token token, std::string& to) const override;
+    void append_spelling(Token token, std::string& to) const override;
 
   private:
     int n_words_;

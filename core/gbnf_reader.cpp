@@ -95,6 +95,36 @@ void GbnfReader::skip_character(size_t opened_at, const char* unclosed) {
     at_ += 2 + n_digits;
 }
 
+uint32_t GbnfReader::take_character() noexcept {
+    const auto byte_at = [this](size_t ahead) {
+        return static_cast<uint32_t>(static_cast<unsigned char>(peek(ahead)));
+    };
+    if (peek() != '\\') {
+        const size_t n_bytes = character_size();
+        uint32_t code_point = n_bytes == 1 ? byte_at(0) : byte_at(0) & (0xFFu >> (n_bytes + 1));
+        for (size_t i = 1; i < n_bytes; i++) {
+            code_point = code_point << 6 | (byte_at(i) & 0x3F);
+        }
+        at_ += n_bytes;
+        return code_point;
+    }
+    const char kind = peek(1);
+    at_ += 2;
+    const size_t n_digits = kind == 'x' ? 2 : kind == 'u' ? 4 : kind == 'U' ? 8 : 0;
+    uint32_t code_point = 0;
+    for (size_t i = 0; i < n_digits; i++, at_++) {
+        const uint32_t digit = byte_at(0);
+        code_point = code_point << 4 | (is_digit(peek()) ? digit - '0' : (digit | 0x20) - 'a' + 10);
+    }
+    if (n_digits > 0) {
+        return code_point;
+    }
+    return kind == 't'   ? '\t'
+           : kind == 'r' ? '\r'
+           : kind == 'n' ? '\n'
+                         : static_cast<uint32_t>(static_cast<unsigned char>(kind));
+}
+
 std::string_view GbnfReader::take_token() {
     if (peek() == '!')
         at_++;

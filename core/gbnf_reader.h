@@ -43,6 +43,9 @@ class GbnfReader {
     // the end.
     void skip_character(size_t opened_at, const char* unclosed);
 
+    // Takes a character of a literal or class, escaped or not. REQUIRES: skip_character() would take it.
+    uint32_t take_character() noexcept;
+
     // Takes a rule name; empty if there is none.
     std::string_view take_name() noexcept;
     uint64_t take_number(const char* expected);

@@ -1,10 +1,16 @@
 #include "core/output_text.h"
 
+#include <algorithm>
+
 namespace inllama {
 
 StopMatcher::Step OutputText::push(Token token) {
     bytes_.clear();
-    vocab_.append_bytes(token, bytes_);
+    if (std::binary_search(spelled_.begin(), spelled_.end(), token)) {
+        vocab_.append_spelling(token, bytes_);
+    } else {
+        vocab_.append_bytes(token, bytes_);
+    }
     return stops_.push(characters_.push(bytes_));
 }
 

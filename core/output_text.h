@@ -16,8 +16,9 @@ namespace inllama {
 // One thread at a time. The vocabulary outlives it.
 class OutputText {
   public:
-    OutputText(const Vocab& vocab, std::vector<std::string> stops)
-        : vocab_(vocab), stops_(std::move(stops)) {}
+    // `spelled` is ascending: control tokens whose spelling is part of the text.
+    OutputText(const Vocab& vocab, std::vector<std::string> stops, std::vector<Token> spelled = {})
+        : vocab_(vocab), stops_(std::move(stops)), spelled_(std::move(spelled)) {}
 
     // The text that `token` completes, and the stop string that it completes, if any.
     StopMatcher::Step push(Token token);
@@ -28,6 +29,7 @@ class OutputText {
     const Vocab& vocab_;
     Utf8Stream characters_;
     StopMatcher stops_;
+    std::vector<Token> spelled_;
     std::string bytes_;
 };
 

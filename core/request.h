@@ -26,12 +26,18 @@ struct Request {
     int min_tokens = 0;                                // before these no token ends an output
     std::vector<std::string> stops;                    // texts that end an output
     std::vector<Token> stop_tokens;                    // ascending; tokens that do
+    std::vector<Token> spelled_tokens;                 // ascending; control tokens that show in the text
     int priority = 0;                                  // the larger, the earlier
     std::optional<Clock::time_point> deadline;
-    std::string name_space;   // prefixes are shared with requests of the same one only
-    int n_logprobs = -1;      // likeliest tokens reported at each place; negative: not even the chosen one
-    bool is_streaming = true; // otherwise each output comes whole, in one event
-    int n_unread_max = 256;   // events that may wait for the consumer before the request pauses
+    std::string name_space; // prefixes are shared with requests of the same one only
+    // So many tokens at the end of the prompt are the output, with their log-probabilities; nothing is
+    // generated then.
+    int n_scored = 0;
+    int n_logprobs = -1;        // likeliest tokens reported at each place; negative: not even the chosen one
+    bool is_structured = false; // its samplers follow a structure
+    bool has_sampler_grammar = false; // its samplers hold a grammar that no mask is made of
+    bool is_streaming = true;         // otherwise each output comes whole, in one event
+    int n_unread_max = 256;           // events that may wait for the consumer before the request pauses
     std::shared_ptr<EventQueue> events;
     // If there is one, each row of logits goes there, and the output waits until resume() brings it back.
     std::shared_ptr<EventQueue> processors;

@@ -23,8 +23,16 @@ class RowSampler {
 
     // Shows the prompt to what looks back at tokens; before the first choose().
     virtual void accept_prompt(const std::vector<Token>& prompt) = 0;
-    // Chooses and accepts a token, never one that ends the output unless `may_end`.
+    // Whether prepare() has something to do before the next choose().
+    virtual bool has_preparation() const { return false; }
+    // Computes what the next choose() needs and can be known before the logits are there. Called any number
+    // of times before it, or not at all; what fails is thrown by choose().
+    virtual void prepare() {}
+    // Chooses and accepts a token, never one that ends the output unless `may_end` or nothing else can
+    // follow.
     virtual Token choose(const float* logits, size_t n, bool may_end) = 0;
+    // Whether the last token chosen ends the output, whatever else is asked for.
+    virtual bool is_done() const { return false; }
 };
 
 } // namespace inllama

@@ -42,7 +42,6 @@ using LogitBiases = std::map<Token, double>;
     X(std::vector<std::string>, dry_sequence_breakers, (std::vector<std::string>{"\n", ":", "\"", "*"}))     \
     X(LogitBiases, logit_bias, {})                                                                           \
     X(bool, ignore_eos, false)                                                                               \
-    X(std::optional<std::string>, grammar, std::nullopt)                                                     \
     X(std::optional<int64_t>, seed, std::nullopt)
 
 struct SamplingParams {

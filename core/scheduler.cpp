@@ -65,7 +65,7 @@ Sequence* Scheduler::leader_of(const Sequence& sequence, int n_match, int& n_sha
         if (other->phase != Phase::prefill || other->request().name_space != sequence.request().name_space) {
             continue;
         }
-        const int n_both = std::min(other->n_tokens(), sequence.n_tokens() - 1);
+        const int n_both = std::min(other->n_tokens(), sequence.n_shareable());
         const auto differs =
             std::mismatch(sequence.tokens.begin(), sequence.tokens.begin() + n_both, other->tokens.begin());
         const int n_common = static_cast<int>(differs.first - sequence.tokens.begin());
@@ -81,7 +81,7 @@ Sequence* Scheduler::leader_of(const Sequence& sequence, int n_match, int& n_sha
 
 void Scheduler::start(Sequence& sequence) {
     const Request& request = sequence.request();
-    const int limit = sequence.n_tokens() - 1; // one row must give logits
+    const int limit = sequence.n_shareable();
     if (traits_.memory == MemoryKind::recurrent) {
         // Somebody else began like this: the next one shall start from there.
         const int n_known = cache_.known(request.name_space, sequence.tokens, limit);
@@ -127,7 +127,7 @@ std::vector<Sequence*> Scheduler::admit(Clock::time_point now) {
             break;
         }
         Sequence& sequence = **it;
-        const int limit = sequence.n_tokens() - 1;
+        const int limit = sequence.n_shareable();
         const PrefixCache::Match match = cache_.match(sequence.request().name_space, sequence.tokens, limit);
         int n_shared = 0;
         if (Sequence* leader = leader_of(sequence, match.n, n_shared); leader != nullptr) {
@@ -177,14 +177,28 @@ bool Scheduler::make_way() {
 }
 
 void Scheduler::add_part(StepPlan& plan, Sequence& sequence, int n_rows) const {
+    const int first_row = static_cast<int>(plan.rows.size());
     const int end = sequence.n_computed + n_rows;
-    const bool has_output = end == sequence.n_tokens();
     for (int at = sequence.n_computed; at < end; at++) {
-        const bool is_last = has_output && at == end - 1;
-        plan.rows.push_back({sequence.tokens[static_cast<size_t>(at)], at, sequence.id, is_last});
+        plan.rows.push_back(
+            {sequence.tokens[static_cast<size_t>(at)], at, sequence.id, sequence.has_output(at)});
     }
-    const int output_row = has_output ? static_cast<int>(plan.rows.size()) - 1 : -1;
-    plan.parts.push_back({&sequence, n_rows, output_row, sequence.phase == Phase::decode});
+    const int output_row = end == sequence.n_tokens() ? first_row + n_rows - 1 : -1;
+    plan.parts.push_back({&sequence, n_rows, first_row, output_row, sequence.phase == Phase::decode});
+}
+
+int Scheduler::n_scorable(const StepPlan& plan, const Sequence& sequence, int n_rows) const {
+    const int n_unscored = sequence.n_unscored();
+    if (n_unscored == 0) {
+        return n_rows;
+    }
+    const auto n_outputs = static_cast<int>(
+        std::count_if(plan.rows.begin(), plan.rows.end(), [](const StepRow& row) { return row.has_output; }));
+    // Each other sequence may want one; so may a step have one more for each, whatever is left.
+    const auto n_others = static_cast<int>(running_.size()) - 1;
+    const int n_free = std::max(1, traits_.n_outputs_max - n_outputs - n_others);
+    const int n_silent = sequence.n_left() - n_unscored - 1; // rows before the first that is scored
+    return std::min(n_rows, std::max(0, n_silent) + n_free);
 }
 
 // If there are more outputs than rows, those that have waited longest have one.
@@ -208,13 +222,19 @@ void Scheduler::add_outputs(StepPlan& plan, int n_max) {
     }
 }
 
+int Scheduler::n_watched(const StepPlan& plan) {
+    return static_cast<int>(std::count_if(plan.parts.begin(), plan.parts.end(), [](const StepPart& part) {
+        return part.is_decode && part.sequence->request().is_streaming;
+    }));
+}
+
 StepPlan Scheduler::plan() {
     StepPlan plan;
     const auto suspect = std::find_if(running_.begin(), running_.end(),
                                       [](const auto& sequence) { return sequence->is_suspect; });
     if (suspect != running_.end()) {
         // One that was there when a step failed shows alone whether it is to blame.
-        add_part(plan, **suspect, std::min((*suspect)->n_left(), step_rows_));
+        add_part(plan, **suspect, n_scorable(plan, **suspect, std::min((*suspect)->n_left(), step_rows_)));
         return plan;
     }
     const auto n_prompts =
@@ -237,7 +257,8 @@ StepPlan Scheduler::plan() {
             is_turn_of_outputs_ = false;
             return plan;
         }
-        const PrefillShare share = budget_.share(n_decode, n_prompts);
+        const PrefillShare share =
+            n_watched(plan) > 0 ? budget_.share(n_decode, n_prompts) : PrefillShare{step_rows_, true};
         if (share.is_alone) {
             plan = {};
             budget = step_rows_;
@@ -253,6 +274,7 @@ StepPlan Scheduler::plan() {
         if (sequence->snapshot_at > sequence->n_computed) {
             n_rows = std::min(n_rows, sequence->snapshot_at - sequence->n_computed);
         }
+        n_rows = n_scorable(plan, *sequence, n_rows);
         add_part(plan, *sequence, n_rows);
         budget -= n_rows;
     }

@@ -27,7 +27,8 @@ struct SchedulerParams {
 struct StepPart {
     Sequence* sequence;
     int n_rows;
-    int output_row; // index among the step's rows; -1: none
+    int first_row;  // index among the step's rows
+    int output_row; // the one from which a token is chosen; -1: none
     bool is_decode; // one row of an output that grows
 };
 
@@ -89,7 +90,11 @@ class Scheduler {
     void start(Sequence& sequence);
     void wait_again(std::unique_ptr<Sequence> sequence);
     void add_outputs(StepPlan& plan, int n_max);
+    // Of a step's outputs, those whose tokens are seen one by one: of the others nobody notices the gaps.
+    static int n_watched(const StepPlan& plan);
     void add_part(StepPlan& plan, Sequence& sequence, int n_rows) const;
+    // Of `n_rows` rows of a prompt, as many as the step can give logits of.
+    int n_scorable(const StepPlan& plan, const Sequence& sequence, int n_rows) const;
 
     PrefixCache& cache_;
     const DecoderTraits& traits_;

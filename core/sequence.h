@@ -32,11 +32,21 @@ struct Sequence {
         : active(std::move(of)), index(output), tokens(active->request.prompt),
           n_prompt(static_cast<int>(tokens.size())),
           sampler(std::move(active->request.samplers[static_cast<size_t>(output)])),
-          text(vocab, active->request.stops) {}
+          text(vocab, active->request.stops, active->request.spelled_tokens) {}
 
     int n_tokens() const { return static_cast<int>(tokens.size()); }
     int n_generated() const { return n_tokens() - n_prompt; }
     int n_left() const { return n_tokens() - n_computed; }
+    // Tokens at the end of the prompt whose log-probabilities are still to come.
+    int n_unscored() const {
+        return request().n_scored > 0 ? request().n_scored - static_cast<int>(unpublished.size()) : 0;
+    }
+    // Tokens that need not be computed if memory has them; what follows must give logits.
+    int n_shareable() const { return n_tokens() - n_unscored() - 1; }
+    // Whether the row at `position` must give logits.
+    bool has_output(int position) const {
+        return position == n_tokens() - 1 || position + 1 >= n_tokens() - n_unscored();
+    }
     const Request& request() const { return active->request; }
 
     std::shared_ptr<ActiveRequest> active;

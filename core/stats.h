@@ -26,6 +26,8 @@ struct Stats {
     uint64_t n_evicted_cells = 0;
     uint64_t n_preemptions = 0;
     uint64_t n_submitted = 0;
+    uint64_t n_structured = 0;       // of those, with a structure that masks compute beside the model
+    uint64_t n_sampler_grammars = 0; // of those, with a grammar that runs in the sampler, after the model
     uint64_t n_finished = 0;
     uint64_t n_cancelled = 0;
     uint64_t n_failed = 0;

@@ -17,6 +17,8 @@ class Vocab {
     virtual bool ends(Token token) const = 0;
     // Appends the bytes that `token` stands for; control tokens stand for none.
     virtual void append_bytes(Token token, std::string& to) const = 0;
+    // The same, but a control token stands for its spelling, such as "</think>".
+    virtual void append_spelling(Token token, std::string& to) const = 0;
 };
 
 } // namespace inllama

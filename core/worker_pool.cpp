@@ -51,13 +51,22 @@ void WorkerPool::run(int n, const std::function<void(int)>& work) {
         }
         return;
     }
-    std::unique_lock<std::mutex> lock(mutex_);
-    work_ = &work;
-    next_ = 0;
-    n_ = n;
-    lock.unlock();
+    start(n, work);
+    finish();
+}
+
+void WorkerPool::start(int n, const std::function<void(int)>& work) {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        work_ = &work;
+        next_ = 0;
+        n_ = n;
+    }
     has_work_.notify_all();
-    lock.lock();
+}
+
+void WorkerPool::finish() {
+    std::unique_lock<std::mutex> lock(mutex_);
     take_items(lock);
     is_done_.wait(lock, [this] { return n_busy_ == 0; });
     n_ = 0;

@@ -9,7 +9,7 @@
 
 namespace inllama {
 
-// run() is called by one thread at a time, which takes part in the work.
+// One thread at a time calls run(), or start() and finish(), and takes part in the work.
 class WorkerPool {
   public:
     // `n_threads` counts the caller; 1 starts none.
@@ -20,6 +20,11 @@ class WorkerPool {
 
     // Calls `work(i)` once for each i in [0, n) and returns when all are done. `work` must not throw.
     void run(int n, const std::function<void(int)>& work);
+
+    // The same in two halves: the threads begin at once, and the caller does something else until it joins
+    // them in finish(). Without threads all is done there. REQUIRES: `work` lives until then.
+    void start(int n, const std::function<void(int)>& work);
+    void finish();
 
   private:
     void serve();

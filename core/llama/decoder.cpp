@@ -17,6 +17,8 @@ namespace {
 
 // Snapshots of recurrent states that are kept beside the running sequences; each costs a whole state.
 constexpr int kSnapshots = 8;
+// Rows of prompts that give logits, in a step: buffers are reserved for so many more than sequences.
+constexpr int kScoredRows = 32;
 // A state has no cells that could run out.
 constexpr int kManyCells = std::numeric_limits<int>::max() / 4;
 
@@ -31,7 +33,7 @@ ContextParams context_params(const ModelHandle& model, const DecoderParams& para
     made.n_seq_max = n_running + (has_state(model.model) && !params.is_split ? kSnapshots : 0);
     made.n_batch = std::max<int64_t>(params.step_rows, made.n_seq_max);
     made.n_ubatch = made.n_batch;
-    made.n_outputs_max = made.n_seq_max;
+    made.n_outputs_max = std::min<int64_t>(made.n_batch, made.n_seq_max + kScoredRows);
     made.kv_unified = !params.is_split;
     return made;
 }
@@ -71,6 +73,7 @@ LlamaDecoder::LlamaDecoder(const std::shared_ptr<ModelHandle>& model, const Deco
     traits_.n_run_ids = n_seq_max - (is_recurrent ? kSnapshots : 0);
     traits_.n_ids = traits_.memory == MemoryKind::whole ? n_seq_max : handle_->n_sequence_ids;
     traits_.n_rows_max = static_cast<int>(llama_n_batch(handle_->context));
+    traits_.n_outputs_max = static_cast<int>(handle_->n_outputs_max);
     traits_.n_window = llama_model_n_swa(model->model);
     traits_.n_vocab = llama_vocab_n_tokens(vocab);
     traits_.has_encoder = llama_model_has_encoder(model->model);

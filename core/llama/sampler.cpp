@@ -190,9 +190,12 @@ void Sampler::fill_candidates(const float* logits, size_t n) {
     } else if (std::holds_alternative<Greedy>(head_)) {
         data.assign(1, {static_cast<Token>(largest.index), largest.value, 0.0f});
     } else {
-        data.resize(n);
+        // What is excluded is no candidate: the logarithm of its probability would be none.
+        data.clear();
         for (size_t i = 0; i < n; i++) {
-            data[i] = {static_cast<Token>(i), logits[i], 0.0f};
+            if (logits[i] > kNegativeInfinity) {
+                data.push_back({static_cast<Token>(i), logits[i], 0.0f});
+            }
         }
     }
 }

@@ -159,7 +159,8 @@ class Builder {
     }
 
     llama_sampler* operator()(const Grammar& stage) const {
-        check_gbnf(stage.text, stage.root, [this](std::string_view text) { return is_token(text); });
+        check_gbnf(stage.text, stage.root,
+                   [this](std::string_view text) { return tokenizer_.named_token(text).has_value(); });
         std::vector<const char*> patterns;
         for (const std::string& pattern : stage.trigger_patterns) {
             check_pattern(pattern);
@@ -190,15 +191,6 @@ class Builder {
     }
 
   private:
-    // "<[17]>" is a token by its id, any other text by its spelling.
-    bool is_token(std::string_view text) const {
-        if (text.substr(0, 2) == "<[") {
-            const std::string digits(text.substr(2, text.size() - 4));
-            return digits.size() < 10 && std::stol(digits) < tokenizer_.n_tokens();
-        }
-        return tokenizer_.encode(text, false, true).size() == 1;
-    }
-
     static void check_pattern(const std::string& pattern) {
         if (pattern.size() > kMaxPatternBytes) {
             throw Error(ErrorKind::GrammarError, "a trigger pattern has " + std::to_string(pattern.size()) +

@@ -9,7 +9,7 @@ namespace {
 constexpr int64_t kMirostatWindow = 100; // "m" of the paper (arXiv 2007.14966)
 
 void add_constraints(const SamplingParams& params, const Tokenizer& tokenizer,
-                     std::vector<SamplerStage>& stages) {
+                     const std::optional<Grammar>& grammar, std::vector<SamplerStage>& stages) {
     LogitBias bias;
     bias.biases.assign(params.logit_bias.begin(), params.logit_bias.end());
     if (params.ignore_eos) {
@@ -20,8 +20,8 @@ void add_constraints(const SamplingParams& params, const Tokenizer& tokenizer,
     if (!bias.biases.empty()) {
         stages.push_back(bias);
     }
-    if (params.grammar) {
-        stages.push_back(Grammar{*params.grammar, "root", {}, {}, false});
+    if (grammar) {
+        stages.push_back(*grammar);
     }
 }
 
@@ -70,10 +70,10 @@ void add_temperature(const SamplingParams& params, std::vector<SamplerStage>& st
 
 } // namespace
 
-std::vector<SamplerStage> stages_for(const SamplingParams& params, uint32_t seed,
-                                     const Tokenizer& tokenizer) {
+std::vector<SamplerStage> stages_for(const SamplingParams& params, uint32_t seed, const Tokenizer& tokenizer,
+                                     const std::optional<Grammar>& grammar) {
     std::vector<SamplerStage> stages;
-    add_constraints(params, tokenizer, stages);
+    add_constraints(params, tokenizer, grammar, stages);
     add_penalties(params, stages);
     if (params.temperature == 0.0) {
         stages.push_back(Greedy{});

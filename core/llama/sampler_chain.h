@@ -5,6 +5,7 @@
 #include "core/llama/tokenizer.h"
 #include "core/sampling_params.h"
 
+#include <optional>
 #include <vector>
 
 namespace inllama {
@@ -13,7 +14,8 @@ namespace inllama {
 // penalties, dry, top_n_sigma, top_k, typical_p, top_p, min_p, xtc, temperature, selection. Temperature 0 is
 // greedy.
 //
-// `seed` is the request's own or one that was drawn for it.
-std::vector<SamplerStage> stages_for(const SamplingParams& params, uint32_t seed, const Tokenizer& tokenizer);
+// `seed` is the request's own or one that was drawn for it; `grammar` what llama.cpp's own sampler follows.
+std::vector<SamplerStage> stages_for(const SamplingParams& params, uint32_t seed, const Tokenizer& tokenizer,
+                                     const std::optional<Grammar>& grammar = std::nullopt);
 
 } // namespace inllama

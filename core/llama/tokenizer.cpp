@@ -224,6 +224,16 @@ std::string Tokenizer::type() const {
     return name_of(kVocabTypes, llama_vocab_type(vocab_));
 }
 
+std::optional<Token> Tokenizer::named_token(std::string_view text) const {
+    if (text.substr(0, 2) == "<[") {
+        const std::string digits(text.substr(2, text.size() - 4));
+        const bool is_known = digits.size() < 10 && std::stol(digits) < n_tokens_;
+        return is_known ? std::optional<Token>(static_cast<Token>(std::stol(digits))) : std::nullopt;
+    }
+    const std::vector<Token> tokens = encode(text, false, true);
+    return tokens.size() == 1 ? std::optional<Token>(tokens.front()) : std::nullopt;
+}
+
 std::string Tokenizer::token_text(Token token) const {
     check_token(token);
     return llama_vocab_get_text(vocab_, token);

@@ -37,6 +37,9 @@ class Tokenizer {
     // Appends the bytes of `token` to `to`.
     void append_piece(Token token, bool special, std::string& to) const;
 
+    // The token that a grammar names: "<[17]>" by its id, any other text by its spelling.
+    std::optional<Token> named_token(std::string_view text) const;
+
     int n_tokens() const { return n_tokens_; }
     std::string type() const;
     // The token's spelling in the vocabulary, in the notation of its type.

@@ -22,6 +22,9 @@ class LlamaVocab : public Vocab {
     void append_bytes(Token token, std::string& to) const override {
         tokenizer_->append_piece(token, false, to);
     }
+    void append_spelling(Token token, std::string& to) const override {
+        tokenizer_->append_piece(token, true, to);
+    }
 
   private:
     std::shared_ptr<const Tokenizer> tokenizer_;

@@ -33,6 +33,19 @@ from inllama._core import (  # noqa: E402
     devices,
 )
 from inllama.build_info import BuildInfo, build_info  # noqa: E402
+from inllama.chat_outputs import (  # noqa: E402
+    ChatChoice,
+    ChatCompletion,
+    Finished,
+    Message,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+)
+from inllama.chat_params import ChatOptions  # noqa: E402
+from inllama.chat_stream import ChatStream  # noqa: E402
+from inllama.conversation import Conversation, Turn  # noqa: E402
 from inllama.engine import Engine  # noqa: E402
 from inllama.errors import (  # noqa: E402
     ConcurrentUseError,
@@ -58,8 +71,11 @@ from inllama.outputs import Choice, Chunk, Completion, Timings, TokenLogprob, Us
 from inllama.params import EngineOptions, ModelOptions, RequestOptions, SamplingParams  # noqa: E402
 from inllama.stats import Histogram, Stats  # noqa: E402
 from inllama.stream import TextStream  # noqa: E402
+from inllama.tools import Tool  # noqa: E402
 
 if _TYPE_CHECKING:
+    from inllama.async_chat_stream import AsyncChatStream
+    from inllama.async_conversation import AsyncConversation, AsyncTurn
     from inllama.async_llm import AsyncLLM
     from inllama.async_stream import AsyncTextStream
 
@@ -68,16 +84,24 @@ __version__ = _build_config.VERSION
 __all__ = [
     "LLM",
     "Adapter",
+    "AsyncChatStream",
+    "AsyncConversation",
     "AsyncLLM",
     "AsyncTextStream",
+    "AsyncTurn",
     "Batch",
     "BuildInfo",
+    "ChatChoice",
+    "ChatCompletion",
+    "ChatOptions",
+    "ChatStream",
     "Choice",
     "Chunk",
     "Completion",
     "ConcurrentUseError",
     "Context",
     "ContextFullError",
+    "Conversation",
     "DeadlineError",
     "DecodeError",
     "Device",
@@ -85,6 +109,7 @@ __all__ = [
     "EngineClosedError",
     "EngineError",
     "EngineOptions",
+    "Finished",
     "ForkedEngineError",
     "GrammarError",
     "Histogram",
@@ -93,10 +118,12 @@ __all__ = [
     "InsufficientMemoryError",
     "InvalidRequestError",
     "Memory",
+    "Message",
     "Model",
     "ModelLoadError",
     "ModelOptions",
     "QueueFullError",
+    "ReasoningDelta",
     "RequestOptions",
     "Sampler",
     "SamplerStage",
@@ -104,11 +131,16 @@ __all__ = [
     "StateError",
     "Stats",
     "TemplateError",
+    "TextDelta",
     "TextStream",
     "Timings",
     "TokenDecoder",
     "TokenLogprob",
     "Tokenizer",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "Turn",
     "UnsupportedError",
     "Usage",
     "__version__",
@@ -118,7 +150,13 @@ __all__ = [
 ]
 
 # They need asyncio, which takes as long to import as everything else.
-_LATER = {"AsyncLLM": "inllama.async_llm", "AsyncTextStream": "inllama.async_stream"}
+_LATER = {
+    "AsyncChatStream": "inllama.async_chat_stream",
+    "AsyncConversation": "inllama.async_conversation",
+    "AsyncLLM": "inllama.async_llm",
+    "AsyncTextStream": "inllama.async_stream",
+    "AsyncTurn": "inllama.async_conversation",
+}
 
 
 def __getattr__(name: str) -> _Any:

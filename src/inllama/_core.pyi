@@ -359,6 +359,126 @@ class Tokenizer:
     def adds_eos(self) -> bool:
         """Whether ``encode`` adds ``eos``."""
 
+class ChatParser:
+    """
+    Splits an answer into content, reasoning and tool calls. Immutable; any thread.
+    """
+
+    def parse(self, text: str, is_partial: bool) -> tuple[str, str, tuple[tuple[str, str, str], ...]] | None:
+        """
+        Return content, reasoning, and the name, arguments and id of each tool call of the answer ``text``.
+
+        ``None``: the text is not in the format of the template. All of the answer so far is to be given each time.
+        """
+
+    @property
+    def definition(self) -> str:
+        """llama.cpp's description of the parser; for tests."""
+
+    def __repr__(self) -> str: ...
+
+class RenderedChat:
+    """A conversation as a prompt."""
+
+    @property
+    def text(self) -> str:
+        """The prompt as text."""
+
+    @property
+    def tokens(self) -> Annotated[NDArray[numpy.int32], dict(shape=(None,))]:
+        """
+        The prompt as tokens, int32, with the beginning token if the model asks for it.
+        """
+
+class PreparedChat(RenderedChat):
+    """A prompt, and how answers to it are written."""
+
+    @property
+    def parser(self) -> ChatParser:
+        """Reads answers."""
+
+    @property
+    def grammar(self) -> str | None:
+        """
+        GBNF of the answer, or of what follows a trigger. If it is not lazy it begins with ``generation_prompt``, which is to be fed to it first.
+        """
+
+    @property
+    def is_grammar_lazy(self) -> bool:
+        """Whether the grammar waits for a trigger."""
+
+    @property
+    def triggers(self) -> list[tuple[str, str | int]]:
+        """
+        What a lazy grammar waits for: ``word``, ``pattern``, ``pattern_full`` or ``token``, and its value.
+        """
+
+    @property
+    def preserved_tokens(self) -> list[int]:
+        """Tokens whose spelling must be in the text that the parser reads."""
+
+    @property
+    def stops(self) -> list[str]:
+        """Texts that end an answer."""
+
+    @property
+    def generation_prompt(self) -> str:
+        """The end of the prompt, with which answers begin for the parser."""
+
+    @property
+    def supports_thinking(self) -> bool:
+        """Whether answers may have reasoning."""
+
+    @property
+    def thinking_start_tag(self) -> str:
+        """What begins reasoning; may be empty."""
+
+    @property
+    def thinking_end_tags(self) -> list[str]:
+        """What ends reasoning."""
+
+class ChatTemplate:
+    """
+    A chat template: a model's own, or one that is given. Immutable; any thread.
+
+    Args:
+        model: Whose vocabulary and templates are used.
+        source: A Jinja template, in place of the model's.
+        name: One of the model's named templates.
+
+    Raises:
+        TemplateError: The template cannot be parsed; ``.line`` says where, if that is known.
+        UnsupportedError: The model has no such template.
+    """
+
+    def __init__(self, model: Model, source: str | None = None, name: str | None = None) -> None: ...
+    @property
+    def source(self) -> str:
+        """Its text."""
+
+    @property
+    def capabilities(self) -> dict[str, bool]:
+        """
+        What it can do, as llama.cpp found out; ``enable_thinking``: whether that changes anything.
+        """
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the model's templates beside the default."""
+
+    def render(self, inputs: dict[str, object]) -> RenderedChat:
+        """Return the prompt of a conversation."""
+
+    def prepare(self, inputs: dict[str, object]) -> PreparedChat:
+        """
+        Return the prompt of a conversation, and how answers to it are written.
+        """
+
+    def reference(self, inputs: dict[str, object]) -> PreparedChat:
+        """Return what llama.cpp's own function gives, without tokens; for tests."""
+
+    def __repr__(self) -> str: ...
+
 class Adapter:
     """
     A LoRA adapter, to be used with ``Context.set_adapters``. Immutable; any thread.
@@ -802,6 +922,52 @@ class StopMatcher:
     def flush(self) -> str:
         """Return the text held back, at the end of the stream."""
 
+class MaskSource:
+    """Follows one output through a structure. One thread at a time."""
+
+    def fill(self) -> numpy.typing.NDArray[numpy.uint32] | None:
+        """
+        Return a bit per token that may come next, ``None`` if every token may.
+        """
+
+    def accept(self, token: int) -> bool:
+        """Go on with a token; return whether it may come next."""
+
+    def accept_bytes(self, data: bytes) -> bool:
+        """Go on with bytes; return whether they may come next."""
+
+    def rollback(self, n: int) -> None:
+        """Take back the last ``n`` accepted steps."""
+
+    @property
+    def can_end(self) -> bool: ...
+    @property
+    def is_done(self) -> bool: ...
+
+class Structure:
+    """What the outputs of a request must look like. Any thread."""
+
+    @property
+    def is_compiled(self) -> bool:
+        """
+        Whether masks are made of it; otherwise llama.cpp's own sampler follows the grammar.
+        """
+
+    @property
+    def n_bytes(self) -> int:
+        """What it holds in memory."""
+
+    def either(self, other: Structure) -> Structure:
+        """
+        Return the structure that is this one or ``other``, as the output decides.
+        """
+
+    def accepts(self, output: bytes) -> bool:
+        """Return whether ``output`` is possible as a whole."""
+
+    def start(self) -> MaskSource:
+        """Return what follows one output through it."""
+
 class EventQueue:
     """Carries events from engines to one consumer."""
 
@@ -848,6 +1014,17 @@ class Engine:
     ) -> int:
         """
         Take a request, whose events come through ``events``; return its number. Its rows of logits go to ``processors``, if given, and come back through ``resume``. Who waits for room is not counted as rejected.
+        """
+
+    def structure(self, kind: str, text: str) -> Structure:
+        """
+        Return what a grammar, ``gbnf`` or ``ebnf``, asks of an output; the same one is compiled once.
+        """
+
+    @property
+    def structure_counts(self) -> tuple[int, int, int]:
+        """
+        Structures compiled and found again, and the bytes of those that are kept.
         """
 
     def resume(

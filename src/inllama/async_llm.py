@@ -11,14 +11,20 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
 from inllama._core import Model
+from inllama.async_chat_stream import AsyncChatStream
 from inllama.async_rows import complete_each_async
 from inllama.async_stream import AsyncTextStream
+from inllama.chat_format import ChatPrompt
+from inllama.chat_outputs import ChatCompletion
+from inllama.chat_request import ChatCall, ChatRequest
 from inllama.engine import Engine, checked_options
 from inllama.errors import EngineClosedError
-from inllama.outputs import Completion
-from inllama.params import SamplingParams
+from inllama.messages import Messages
+from inllama.outputs import Completion, TokenLogprob
+from inllama.params import STRUCTURES, SamplingParams
 from inllama.request import Prepared, Prompt, Template, is_one
 from inllama.rows import Row, RowSource, check_on_error, check_rows, checked_window, indexed, result_of
+from inllama.scoring import infill_tokens, scoring_request
 from inllama.stats import Stats
 
 _T = TypeVar("_T")
@@ -139,7 +145,7 @@ class AsyncLLM:
         if is_one(prompt):
             return await self._start(prompt, params, options, is_streaming=False).result()  # type: ignore[arg-type]
         engine = await self.start()
-        source = RowSource(engine, params, options)
+        source = await _made(lambda: RowSource(engine, params, options), params, options)
         requests: list[Prepared | Exception] = []
         for index, one in enumerate(prompt):
             request = await _off_loop(source.prepare, one, options)  # type: ignore[arg-type]
@@ -169,7 +175,9 @@ class AsyncLLM:
     ) -> AsyncTextStream:
         async def prepare() -> tuple[Engine, Prepared]:
             engine = await self.start()
-            template = Template(engine, params, options, is_streaming=is_streaming)
+            template = await _made(
+                lambda: Template(engine, params, options, is_streaming=is_streaming), params, options
+            )
             return engine, await _off_loop(template.prepare, prompt, options)
 
         return AsyncTextStream(prepare)
@@ -226,7 +234,7 @@ class AsyncLLM:
         raises: bool,
     ) -> AsyncGenerator[Completion | Exception, None]:
         engine = await self.start()
-        source = RowSource(engine, params, options)
+        source = await _made(lambda: RowSource(engine, params, options), params, options)
         limit = checked_window(engine, window)
 
         async def prepare(row: Row) -> Prepared | Exception:
@@ -235,6 +243,89 @@ class AsyncLLM:
         async with aclosing(complete_each_async(engine, requests, prepare, window=limit, ordered=ordered)) as ended:
             async for index, reception in ended:
                 yield result_of(index, reception, raises=raises)
+
+    @overload
+    async def chat(
+        self, messages: Messages, params: SamplingParams | None = None, *, output: type[_T], **options: Any
+    ) -> ChatCompletion[_T]: ...
+
+    @overload
+    async def chat(
+        self, messages: Messages, params: SamplingParams | None = None, **options: Any
+    ) -> ChatCompletion[Any]: ...
+
+    async def chat(
+        self, messages: Messages, params: SamplingParams | None = None, **options: Any
+    ) -> ChatCompletion[Any]:
+        """Return the model's answer to ``messages``; arguments and errors as ``LLM.chat``.
+
+        Cancelling the task that awaits it ends the request within one step.
+        """
+        return await self._start_chat(messages, params, options, is_streaming=False).result()
+
+    @overload
+    def stream_chat(
+        self,
+        messages: Messages,
+        params: SamplingParams | None = None,
+        *,
+        output: type[_T],
+        **options: Any,
+    ) -> AsyncChatStream[_T]: ...
+
+    @overload
+    def stream_chat(
+        self, messages: Messages, params: SamplingParams | None = None, **options: Any
+    ) -> AsyncChatStream[Any]: ...
+
+    def stream_chat(
+        self, messages: Messages, params: SamplingParams | None = None, **options: Any
+    ) -> AsyncChatStream[Any]:
+        """Return a stream of the model's answer to ``messages``, which starts when it is first read.
+
+        Arguments and events as ``LLM.stream_chat``.
+        """
+        return self._start_chat(messages, params, options, is_streaming=True)
+
+    def _start_chat(
+        self,
+        messages: Messages,
+        params: SamplingParams | None,
+        options: dict[str, Any],
+        *,
+        is_streaming: bool,
+    ) -> AsyncChatStream[Any]:
+        async def prepare() -> tuple[Engine, ChatRequest]:
+            engine = await self.start()
+            # Templates, grammars and schemas take milliseconds, which other tasks need not wait for.
+            return engine, await asyncio.to_thread(
+                lambda: ChatCall(engine, params, options, is_streaming=is_streaming).prepare(messages)
+            )
+
+        return AsyncChatStream(prepare)
+
+    async def render_chat(self, messages: Messages, **options: Any) -> ChatPrompt:
+        """Return the prompt that ``chat`` would make of ``messages``, with ``text`` and ``tokens``."""
+        engine = await self.start()
+        return await asyncio.to_thread(lambda: ChatCall(engine, None, options, is_streaming=False).render(messages))
+
+    async def infill(
+        self, prefix: str, suffix: str, params: SamplingParams | None = None, **options: Any
+    ) -> Completion:
+        """Return what stands between two texts; arguments and errors as ``LLM.infill``."""
+        engine = await self.start()
+        return await self.generate(infill_tokens(engine.model.tokenizer, prefix, suffix), params, **options)
+
+    async def token_logprobs(
+        self, prompt: Prompt, continuation: Prompt, *, top_logprobs: int = 0, **options: Any
+    ) -> tuple[TokenLogprob, ...]:
+        """Return how likely the model finds each token of ``continuation``; arguments as ``LLM.token_logprobs``."""
+
+        async def prepare() -> tuple[Engine, Prepared]:
+            engine = await self.start()
+            return engine, await asyncio.to_thread(scoring_request, engine, prompt, continuation, top_logprobs, options)
+
+        return (await AsyncTextStream(prepare).result()).logprobs or ()
 
     def stats(self) -> Stats:
         """Return what the engine has done and is doing."""
@@ -268,10 +359,21 @@ async def _as_it_is(request: Prepared | Exception) -> Prepared | Exception:
     return request
 
 
+async def _made(make: Callable[[], _T], params: object, options: Mapping[str, Any]) -> _T:
+    # A structure is compiled, which takes milliseconds.
+    is_slow = _has_structure(options) or (isinstance(params, SamplingParams) and params.structure is not None)
+    return await asyncio.to_thread(make) if is_slow else make()
+
+
+def _has_structure(options: Mapping[str, Any]) -> bool:
+    return any(options.get(name) is not None for name in STRUCTURES)
+
+
 async def _off_loop(prepare: Callable[[Any], _T], row: Row, options: Mapping[str, Any]) -> _T:
     asked = {**options, **row} if isinstance(row, Mapping) else {**options, "prompt": row}
     # The first reproducible request makes a context of its own.
-    if asked.get("reproducible") or _is_long(asked.get("prompt")):
+    is_compiled = isinstance(row, Mapping) and _has_structure(asked)
+    if is_compiled or asked.get("reproducible") or _is_long(asked.get("prompt")):
         return await asyncio.to_thread(prepare, row)
     return prepare(row)
 

@@ -68,6 +68,10 @@ class AsyncTextStream:
         if self._engine is not None:
             self._engine.cancel(self._number)
 
+    async def start(self) -> None:
+        """Hand the request over, unless that was done; reading does it too."""
+        await self._started()
+
     async def result(self) -> Completion:
         """Generate what is left and return everything, chunks that were read before included."""
         inbox = await self._started()

@@ -16,6 +16,7 @@ class BuildInfo:
         llama_cpp_commit: The commit of llama.cpp, or how its tree was given.
         llama_cpp_date: The day of the pinned commit.
         llama_cpp_version: llama.cpp's own version.
+        xgrammar_version: The release of xgrammar, or how its tree was given.
         backend: ``cpu``, ``cuda``, ``metal`` or ``vulkan``.
         native: Whether it was compiled for the CPU of the building machine.
         cpu_features: Instruction sets that the CPU must have, in the spelling of ``/proc/cpuinfo``.
@@ -29,6 +30,7 @@ class BuildInfo:
     llama_cpp_commit: str
     llama_cpp_date: str
     llama_cpp_version: str
+    xgrammar_version: str
     backend: str
     native: bool
     cpu_features: tuple[str, ...]
@@ -49,6 +51,7 @@ def build_info() -> BuildInfo:
         llama_cpp_commit=_build_config.LLAMA_CPP_COMMIT,
         llama_cpp_date=_build_config.LLAMA_CPP_DATE,
         llama_cpp_version=_build_config.LLAMA_CPP_VERSION,
+        xgrammar_version=_build_config.XGRAMMAR_VERSION,
         backend=_build_config.BACKEND,
         native=_build_config.NATIVE,
         cpu_features=_build_config.CPU_FEATURES,

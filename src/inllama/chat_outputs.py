@@ -120,7 +120,9 @@ class ChatCompletion(Generic[T]):
 
     @property
     def parsed(self) -> T:
-        """The instance that the first answer stands for; raises ``InvalidRequestError`` without ``output=``."""
+        """The instance that the first answer stands for; raises ``InvalidRequestError`` if there is none."""
+        if not self.outputs and self.finish_reason == "tool_calls":
+            raise InvalidRequestError("the answer calls tools; send their results, and the next one has an instance")
         if not self.outputs:
             raise InvalidRequestError("the request had no output type; give output=, and it is here", option="output")
         return self.outputs[0]
@@ -205,7 +207,7 @@ class ToolCallDelta:
     Attributes:
         index: Which of the request's answers.
         call_index: Which of the answer's calls.
-        id: In the first piece of a call, its id.
+        id: Of the call, in every piece.
         name: In the first piece of a call, the tool's name.
         arguments: The next characters of the arguments' JSON text.
     """

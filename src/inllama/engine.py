@@ -12,7 +12,9 @@ from typing import Any, Self
 import inllama._core as _core
 from inllama._core import Model, Tokenizer
 from inllama._exit import close_at_exit
+from inllama.chat_format import ChatFormat
 from inllama.errors import InllamaError, QueueFullError, UnsupportedError
+from inllama.kept import Kept
 from inllama.model import load_model, recommended_params
 from inllama.options import split_keywords
 from inllama.params import EngineOptions, ModelOptions, SamplingParams
@@ -20,6 +22,8 @@ from inllama.processors import Processors
 from inllama.request import Prepared
 from inllama.stats import Stats
 
+# Templates that were parsed and are kept: the model's own, and some that callers give.
+_TEMPLATES_KEPT = 16
 # How long a wait goes on before Python looks for signals.
 SLICE_S = 0.1
 
@@ -65,6 +69,7 @@ class Engine:
         # Held for moments only: a thread that makes something may never come back once the interpreter ends.
         self._lock = threading.Lock()
         self._processors: Processors | None = None
+        self._templates: Kept[str | None, ChatFormat] = Kept(_TEMPLATES_KEPT)
         close_at_exit(self)
 
     def _make_native(self, **changed: object) -> _core.Engine:
@@ -129,10 +134,27 @@ class Engine:
         """The sampling options of a request that sets none: the model's recommendations over inllama's defaults."""
         return self._default_params
 
-    def encode(self, text: str, *, parse_special: bool = False) -> list[int]:
-        """Return the tokens of a prompt."""
-        tokens: list[int] = self._tokenizer().encode(text, parse_special=parse_special).tolist()
+    def encode(self, text: str, *, parse_special: bool = False, add_special: bool = True) -> list[int]:
+        """Return the tokens of a prompt, or with ``add_special=False`` of a part of one."""
+        made = self._tokenizer().encode(text, parse_special=parse_special, add_special=add_special)
+        tokens: list[int] = made.tolist()
         return tokens
+
+    def chat_template(self, chosen: str | None) -> ChatFormat:
+        """Return the model's own chat template, one of its named ones, or the one that is given as text; parsed once.
+
+        Raises:
+            TemplateError: It cannot be parsed.
+            UnsupportedError: The model has none.
+        """
+        return self._templates.get(chosen, lambda: self._make_template(chosen))
+
+    def _make_template(self, chosen: str | None) -> ChatFormat:
+        if chosen is None:
+            return _core.ChatTemplate(self.model)
+        if "{" in chosen:
+            return _core.ChatTemplate(self.model, source=chosen)
+        return _core.ChatTemplate(self.model, name=chosen)
 
     def piece(self, token: int) -> bytes:
         """Return the bytes that a token stands for."""
@@ -141,6 +163,28 @@ class Engine:
     def pieces(self) -> Callable[[int], bytes]:
         """Return ``piece`` as a function that works after ``close()`` too."""
         return self.piece if self._model is None else self._tokenizer().piece
+
+    def structure(self, kind: str, source: Any) -> _core.Structure:
+        """Return what an option asks of an output, compiled; the same one is compiled once.
+
+        Args:
+            kind: ``grammar``, ``json_schema``, ``regex`` or ``choices``.
+            source: The option's value.
+
+        Raises:
+            GrammarError: It cannot be enforced; ``.pointer``, or ``.line`` and ``.column``, say where.
+            UnsupportedError: The vocabulary has no token that ends an output.
+        """
+        if kind == "grammar":
+            return self._native.structure("gbnf", source)
+        from inllama.structure import grammar_of  # with the first structure: it takes a while
+
+        return self._native.structure("ebnf", grammar_of(kind, source))
+
+    @property
+    def structure_counts(self) -> tuple[int, int, int]:
+        """Structures compiled, those that were there already, and the bytes of those that are kept."""
+        return self._native.structure_counts
 
     def _tokenizer(self) -> Tokenizer:
         try:

@@ -5,7 +5,7 @@
     InllamaError
     ├── InvalidRequestError (ValueError)      the request cannot be served as it is
     │   ├── ContextFullError                  more tokens than the context has room for
-    │   ├── GrammarError                      a grammar that cannot be enforced
+    │   ├── GrammarError                      a structure that cannot be enforced
     │   ├── TemplateError                     a chat template that cannot be rendered
     │   ├── UnsupportedError                  this model, file or build cannot do that
     │   └── IncompleteOutputError             the output ended inside a structure
@@ -67,7 +67,7 @@ class ContextFullError(InvalidRequestError):
 
 
 class GrammarError(InvalidRequestError):
-    """A grammar that cannot be enforced; ``.line`` and ``.column`` say where, if there is a place."""
+    """A structure that cannot be enforced; ``.line`` and ``.column``, or ``.pointer`` of a schema, say where."""
 
 
 class TemplateError(InvalidRequestError):

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 from inllama._core import Model
+from inllama.chat_assembly import chat_completion
+from inllama.chat_format import ChatPrompt
+from inllama.chat_outputs import ChatCompletion
+from inllama.chat_request import ChatCall
+from inllama.chat_stream import ChatStream
 from inllama.engine import Engine
-from inllama.outputs import Completion
+from inllama.messages import Messages
+from inllama.outputs import Completion, TokenLogprob
 from inllama.params import SamplingParams
 from inllama.request import Prepared, Prompt, Template, is_one
 from inllama.rows import (
@@ -22,8 +28,11 @@ from inllama.rows import (
     indexed,
     result_of,
 )
+from inllama.scoring import infill_tokens, scoring_request
 from inllama.stats import Stats
 from inllama.stream import TextStream
+
+T = TypeVar("T")
 
 
 class LLM:
@@ -156,6 +165,86 @@ class LLM:
         """
         template = Template(self._engine, params, options, is_streaming=True)
         return TextStream(self._engine, template.prepare(prompt))
+
+    @overload
+    def chat(
+        self, messages: Messages, params: SamplingParams | None = None, *, output: type[T], **options: Any
+    ) -> ChatCompletion[T]: ...
+
+    @overload
+    def chat(self, messages: Messages, params: SamplingParams | None = None, **options: Any) -> ChatCompletion[Any]: ...
+
+    def chat(self, messages: Messages, params: SamplingParams | None = None, **options: Any) -> ChatCompletion[Any]:
+        """Return the model's answer to ``messages``.
+
+        Args:
+            messages: A text, which is the user's, or messages: mappings with ``role`` and ``content``, or the
+                ``message`` of an earlier answer.
+            params: Sampling options; a keyword overrides its field.
+            **options: Fields of ``SamplingParams``, ``RequestOptions`` and ``ChatOptions``: among them ``tools``,
+                ``reasoning``, and ``output``, a type whose instance the answer becomes as ``.parsed``.
+
+        Raises:
+            GrammarError: A structure that cannot be enforced, or a call that the tools do not allow.
+            IncompleteOutputError: With ``output``: the answer ended before it was complete; ``.completion`` has it.
+            InvalidRequestError: A message or an option is not what it should be.
+            TemplateError: The model's template refuses the messages.
+            UnsupportedError: The model has no chat template, or cannot do what was asked for.
+        """
+        request = ChatCall(self._engine, params, options, is_streaming=False).prepare(messages)
+        return chat_completion(request, TextStream(self._engine, request.request).result())
+
+    @overload
+    def stream_chat(
+        self,
+        messages: Messages,
+        params: SamplingParams | None = None,
+        *,
+        output: type[T],
+        **options: Any,
+    ) -> ChatStream[T]: ...
+
+    @overload
+    def stream_chat(
+        self, messages: Messages, params: SamplingParams | None = None, **options: Any
+    ) -> ChatStream[Any]: ...
+
+    def stream_chat(self, messages: Messages, params: SamplingParams | None = None, **options: Any) -> ChatStream[Any]:
+        """Start generating the model's answer to ``messages``; arguments and errors as ``chat``.
+
+        Iterating gives ``TextDelta``, ``ReasoningDelta``, ``ToolCallDelta`` and, for each output, ``Finished``.
+        """
+        request = ChatCall(self._engine, params, options, is_streaming=True).prepare(messages)
+        return ChatStream(self._engine, request)
+
+    def render_chat(self, messages: Messages, **options: Any) -> ChatPrompt:
+        """Return the prompt that ``chat`` would make of ``messages``, with ``text`` and ``tokens``."""
+        return ChatCall(self._engine, None, options, is_streaming=False).render(messages)
+
+    def infill(self, prefix: str, suffix: str, params: SamplingParams | None = None, **options: Any) -> Completion:
+        """Return what stands between two texts; options and errors as ``generate``.
+
+        Raises:
+            UnsupportedError: The model was not trained for that.
+        """
+        return self.generate(infill_tokens(self.model.tokenizer, prefix, suffix), params, **options)
+
+    def token_logprobs(
+        self, prompt: Prompt, continuation: Prompt, *, top_logprobs: int = 0, **options: Any
+    ) -> tuple[TokenLogprob, ...]:
+        """Return how likely the model finds each token of ``continuation`` after ``prompt``; nothing is generated.
+
+        Args:
+            prompt: A text or token ids.
+            continuation: A text or token ids. Two texts are tokenized together.
+            top_logprobs: So many likeliest tokens are reported at each place.
+            **options: Fields of ``RequestOptions``.
+
+        Raises:
+            InvalidRequestError: The continuation has no tokens, or nothing is before it.
+        """
+        request = scoring_request(self._engine, prompt, continuation, top_logprobs, options)
+        return TextStream(self._engine, request).result().logprobs or ()
 
     @overload
     def map(

@@ -114,7 +114,7 @@ class Options:
         if float in allowed and type(value) is int and int not in allowed:
             value = self._as_float(name, value)
         is_flag = isinstance(value, bool)
-        if is_flag != (bool in allowed) or not isinstance(value, allowed):
+        if (is_flag and bool not in allowed) or not isinstance(value, allowed):
             raise TypeError(f"{name} must be {_names(allowed)}, not {type(value).__name__}")
         if isinstance(value, Mapping):
             value = dict(value)

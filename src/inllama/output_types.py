@@ -105,7 +105,7 @@ class _PydanticType(OutputType[Any]):
         self._pydantic = pydantic = importlib.import_module("pydantic")
         try:
             self._adapter = pydantic.TypeAdapter(type_)
-            self.schema = _narrowed(self._adapter.json_schema())
+            self.schema = _narrowed(self._adapter.json_schema(schema_generator=_generator()))
         except (pydantic.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as problem:
             raise UnsupportedError(
                 f"{type_} has no JSON schema: {problem.message}", place="", type=str(type_)
@@ -147,6 +147,19 @@ class _PydanticParameters(_PydanticType):
         return {name: getattr(built, name) for name in value}
 
 
+def _generator() -> Any:
+    """Return what makes schemas of pydantic's types: a ``Decimal`` is a number, as texts can be no number at all."""
+    base: Any = importlib.import_module("pydantic.json_schema").GenerateJsonSchema
+
+    class Numbers(base):  # type: ignore[misc]
+        def decimal_schema(self, schema: Any) -> Any:
+            made = super().decimal_schema(schema)
+            numbers = [part for part in made.get("anyOf", ()) if part.get("type") == "number"]
+            return numbers[0] if numbers else made
+
+    return Numbers
+
+
 def _field(part: Part) -> Any:
     if part.is_required:
         return dataclasses.field()
@@ -160,8 +173,7 @@ def _narrowed(schema: Any) -> Any:
     """Return a schema of pydantic's that allows less, all of which pydantic takes.
 
     Members that no schema names go, unless it says that it wants them: pydantic ignores them, so a model would write
-    them for nothing. Alternatives with a look-ahead go: a ``Decimal`` can be a number or such a text, and no generation
-    can follow that.
+    them for nothing.
     """
     if not isinstance(schema, dict):
         return schema
@@ -175,12 +187,6 @@ def _narrowed(schema: Any) -> Any:
     for keyword in ("items", "additionalProperties"):
         if keyword in schema:
             narrowed[keyword] = _narrowed(schema[keyword])
-    if "anyOf" in schema:
-        narrowed["anyOf"] = [part for part in narrowed["anyOf"] if not _looks_ahead(part)] or narrowed["anyOf"]
     if "properties" in schema:
         narrowed.setdefault("additionalProperties", False)
     return narrowed
-
-
-def _looks_ahead(schema: Any) -> bool:
-    return isinstance(schema, dict) and "(?!" in str(schema.get("pattern"))

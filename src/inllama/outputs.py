@@ -6,6 +6,8 @@ import codecs
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from inllama.errors import InvalidRequestError
+
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
 
@@ -105,6 +107,7 @@ class Completion:
         choices: The outputs, in order.
         usage: Tokens.
         timings: Seconds.
+        outputs: With ``output=``, the instance that each output stands for.
     """
 
     request_id: str
@@ -112,6 +115,14 @@ class Completion:
     choices: tuple[Choice, ...]
     usage: Usage
     timings: Timings
+    outputs: tuple[Any, ...] | None = None
+
+    @property
+    def parsed(self) -> Any:
+        """The instance that the first output stands for; raises ``InvalidRequestError`` without ``output=``."""
+        if not self.outputs:
+            raise InvalidRequestError("the request had no output type; give output=, and it is here", option="output")
+        return self.outputs[0]
 
     @property
     def text(self) -> str:

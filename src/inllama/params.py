@@ -13,6 +13,9 @@ from inllama.options import Options, option
 _INFINITY = math.inf
 
 
+# The options that say what an output must look like; one request has one of them at most.
+STRUCTURES = ("grammar", "json_schema", "regex", "choices")
+
 # Unset until a request, the model file or, last, the default decides.
 _choice = partial(option, unset=True)
 
@@ -68,6 +71,11 @@ class SamplingParams(Options):
     logit_bias: Mapping[int, float] | None = _choice("Added to logits; -inf bans a token.", {}, each=float, key=int)
     ignore_eos: bool | None = _choice("Never choose a token that ends the output.", False)
     grammar: str | None = _choice("GBNF grammar that the output must follow.", None)
+    json_schema: Mapping[str, Any] | str | bool | None = _choice(
+        "JSON schema, or its text, that the output must follow.", None
+    )
+    regex: str | None = _choice("Regular expression that all of the output must match.", None)
+    choices: tuple[str, ...] | None = _choice("Texts of which the output must be one.", None, each=str)
     seed: int | None = _choice("Of the random numbers; drawn and reported if not given.", None, low=0, high=2**32 - 2)
     max_tokens: int | None = _choice(
         "Longest output; by default until the model stops or the context is full.", None, low=1, unit="tokens"
@@ -89,6 +97,16 @@ class SamplingParams(Options):
         super().__post_init__()
         if self.stop is not None and any(not text for text in self.stop):
             raise self.error("stop", self.stop, "has an empty text, which would match everywhere")
+        given = [name for name in STRUCTURES if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise self.error(given[1], getattr(self, given[1]), f"and {given[0]} are both given; give one of them")
+        if given and self.ignore_eos:
+            raise self.error("ignore_eos", True, f"and {given[0]} exclude each other: a structure ends the output")
+
+    @property
+    def structure(self) -> tuple[str, Any] | None:
+        """The option that says what the output must look like, and its value."""
+        return next(((name, getattr(self, name)) for name in STRUCTURES if getattr(self, name) is not None), None)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SamplingParams:
@@ -123,6 +141,10 @@ class RequestOptions(Options):
     n: int = option("How many outputs.", 1, low=1, high=1024)
     timeout_s: float | None = option(
         "Time after which the request fails with DeadlineError.", None, low=0.0, unit="seconds"
+    )
+    output: object = option(
+        "A type, such as a dataclass or a pydantic model, whose JSON the output must be; the result has its instance.",
+        None,
     )
     wait: bool = option("Wait while the engine's queue is full; otherwise raise QueueFullError.", True)
     request_id: str | None = option("Name of the request in results and logs; drawn if not given.", None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from inllama.engine import Engine
-from inllama.errors import EngineError, InllamaError
+from inllama.errors import EngineError, IncompleteOutputError, InllamaError
+from inllama.output_types import OutputType
 from inllama.outputs import Choice, Chunk, Completion, FinishReason, Timings, TokenLogprob, Usage
 from inllama.request import Prepared
 
@@ -65,7 +67,7 @@ class Reception:
             raise self.error
         assert self._summary is not None
         n_prompt, n_cached, n_completion, queued, prefill, first_token, total = self._summary
-        return Completion(
+        made = Completion(
             request_id=self._request.request_id,
             model=self._engine.model_name,
             choices=tuple(
@@ -75,6 +77,10 @@ class Reception:
             usage=Usage(n_prompt, n_completion, n_cached),
             timings=Timings(prefill, first_token, total, queued),
         )
+        output = self._request.output
+        if output is None:
+            return made
+        return replace(made, outputs=tuple(instance_of(output, choice, choice.text, made) for choice in made.choices))
 
     def _fail(self, error: Exception) -> None:
         # The engine has a bare EngineError for what Python raised; its other errors are its own.
@@ -97,3 +103,19 @@ class Reception:
 
     def _chosen(self, output: int) -> tuple[TokenLogprob, ...] | None:
         return None if self._piece is None else tuple(self._logprobs[output])
+
+
+def instance_of(output: OutputType[Any], choice: Any, text: str, completion: Any) -> Any:
+    """Return what the text of an output stands for.
+
+    Raises:
+        IncompleteOutputError: The output ended before its structure was complete; ``.completion`` has all of them.
+    """
+    if choice.finish_reason != "stop":
+        raise IncompleteOutputError(
+            f"output {choice.index} ended ({choice.finish_reason}) before its structure was complete; give a larger "
+            "max_tokens. .completion has it",
+            completion=completion,
+            finish_reason=choice.finish_reason,
+        )
+    return output.parse(text)

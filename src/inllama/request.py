@@ -7,12 +7,13 @@ import uuid
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import inllama._core as _core
 from inllama.errors import DeadlineError, InvalidRequestError
 from inllama.options import split_keywords
-from inllama.params import RequestOptions, SamplingParams
+from inllama.output_types import OutputType
+from inllama.params import STRUCTURES, RequestOptions, SamplingParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ class Prepared:
         stops: Texts that end an output.
         is_reproducible: Whether nothing else may run with it.
         processors: Called with each row of logits, in this order.
+        output: What the text of an output is turned into.
         waits: Whether it waits while the queue is full.
         deadline: When it fails, by ``time.monotonic()``; waiting for room counts.
         started: When it was made, by the same clock.
@@ -49,6 +51,7 @@ class Prepared:
     stops: tuple[str, ...]
     is_reproducible: bool
     processors: tuple[LogitsProcessor, ...] = ()
+    output: OutputType[Any] | None = None
     waits: bool = True
     deadline: float | None = None
     started: float = 0.0
@@ -82,11 +85,14 @@ class Preparing(Protocol):
     def default_params(self) -> SamplingParams:
         """Options of a request that sets none."""
 
-    def encode(self, text: str, *, parse_special: bool) -> list[int]:
-        """Return the tokens of a prompt."""
+    def encode(self, text: str, *, parse_special: bool = False, add_special: bool = True) -> list[int]:
+        """Return the tokens of a prompt, or of a part of one."""
 
     def check_usable(self) -> None:
         """Raise ``EngineClosedError`` once closed, ``ForkedEngineError`` in a child process."""
+
+    def structure(self, kind: str, source: Any) -> _core.Structure:
+        """Return what an option such as ``json_schema`` asks of an output, compiled."""
 
     def make_ready(self, request: Prepared) -> None:
         """Make what the request needs, if it is the first of its kind; that may take a while."""
@@ -105,6 +111,7 @@ class Template:
         EngineClosedError: ``close()`` was called.
         ForkedEngineError: The engine belongs to the parent process.
         InvalidRequestError: An option has a value that is not possible.
+        GrammarError: A structure that cannot be enforced.
         TypeError: An option that does not exist.
     """
 
@@ -119,21 +126,37 @@ class Template:
         self._request = request = RequestOptions.from_keywords(asked)
         full = (params or SamplingParams()).updated(sampling).over(engine.default_params)
         self._seed = full.seed
-        self._stops = full.stop or ()
+        self.stops = full.stop or ()
+        self.output = None if request.output is None else OutputType.of(request.output)
+        self.structure = self._structure(engine, full)
         self._limits: dict[str, object] = {
             "max_tokens": full.max_tokens,
             "min_tokens": full.min_tokens or 0,
-            "stop": list(self._stops),
+            "stop": list(self.stops),
             "stop_token_ids": list(full.stop_token_ids or ()),
             "timeout_s": None,
             "priority": request.priority,
             "cache_salt": request.cache_salt,
             "logprobs": -1 if request.logprobs is None else request.logprobs,
             "is_streaming": is_streaming,
+            "spelled_token_ids": [],
+            "n_scored": 0,
+            "reasoning": None,
+            "structure": self.structure,
+            "structure_start": None,
         }
-        self._fields = {
-            key: value for key, value in full.to_dict().items() if key not in self._limits and key != "seed"
-        }
+        apart = {*self._limits, *STRUCTURES, "seed"}
+        self._fields = {key: value for key, value in full.to_dict().items() if key not in apart}
+
+    def _structure(self, engine: Preparing, params: SamplingParams) -> _core.Structure | None:
+        asked = params.structure
+        if self.output is None:
+            return None if asked is None else engine.structure(*asked)
+        if asked is not None:
+            raise InvalidRequestError(f"output and {asked[0]} are both given; give one of them", option="output")
+        if params.ignore_eos:
+            raise InvalidRequestError("output and ignore_eos exclude each other", option="ignore_eos")
+        return engine.structure("json_schema", self.output.schema)
 
     def prepare(self, prompt: Prompt) -> Prepared:
         """Return the request for one prompt.
@@ -142,17 +165,29 @@ class Template:
             InvalidRequestError: The prompt is empty, or holds a token that does not exist.
             TypeError: It is no text and no token ids.
         """
+        return self.prepare_tokens(self.tokens(prompt), {}, "cmpl")
+
+    def prepare_tokens(self, tokens: Sequence[int], limits: Mapping[str, object], kind: str) -> Prepared:
+        """Return the request for a prompt that is tokens already.
+
+        Args:
+            tokens: The prompt.
+            limits: What differs for this prompt from ``Prepared.limits``.
+            kind: What a name that is made up begins with.
+        """
         request = self._request
         first = _core.random_seed() if self._seed is None else self._seed
+        merged = {**self._limits, **limits} if limits else self._limits
         prepared = Prepared(
-            request_id=request.request_id or f"cmpl-{uuid.uuid4().hex}",
-            tokens=self._tokens(prompt),
+            request_id=request.request_id or f"{kind}-{uuid.uuid4().hex}",
+            tokens=tokens,
             fields=self._fields,
             seeds=[(first + i) % (2**32 - 1) for i in range(request.n)],
-            limits=self._limits,
-            stops=self._stops,
+            limits=merged,
+            stops=tuple(cast("list[str]", merged["stop"])),
             is_reproducible=request.reproducible,
             processors=request.logits_processors,
+            output=self.output,
             waits=request.wait,
         )
         if request.timeout_s is not None:
@@ -161,7 +196,8 @@ class Template:
         self._engine.make_ready(prepared)
         return prepared
 
-    def _tokens(self, prompt: Prompt) -> Sequence[int]:
+    def tokens(self, prompt: Prompt) -> Sequence[int]:
+        """Return the tokens of a prompt; raises as ``prepare``."""
         if isinstance(prompt, str):
             tokens = array("i", self._engine.encode(prompt, parse_special=self._request.parse_special))
         else:

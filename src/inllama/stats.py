@@ -46,6 +46,8 @@ class Stats:
         evicted_cells: Cells of kept prefixes that were given to others.
         preemptions: Outputs that had to give way to others, to be computed again later.
         submitted: Requests taken.
+        structured: Of those, with a structure that is enforced by masks, beside the computation.
+        sampler_grammars: Of those, with a grammar that llama.cpp's own sampler follows, which is slower.
         finished: Requests that ended, whatever the reason.
         cancelled: Of those, by the caller.
         failed: Of those, by an error.
@@ -73,6 +75,8 @@ class Stats:
     evicted_cells: int
     preemptions: int
     submitted: int
+    structured: int
+    sampler_grammars: int
     finished: int
     cancelled: int
     failed: int

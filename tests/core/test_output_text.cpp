@@ -18,6 +18,7 @@ struct PieceVocab : Vocab {
     void append_bytes(Token token, std::string& to) const override {
         to += pieces[static_cast<size_t>(token)];
     }
+    void append_spelling(Token token, std::string& to) const override { append_bytes(token, to); }
 
     std::vector<std::string> pieces;
 };
@@ -69,6 +70,18 @@ TEST("an unfinished character at the end is replaced, once") {
     CHECK_EQ(text.push(0x82).text, "");
     CHECK_EQ(text.finish(), kReplacement);
     CHECK_EQ(text.finish(), "");
+}
+
+TEST("a control token that is spelled shows in the text, where stop strings see it") {
+    const FakeVocab vocab;
+    const Token end = vocab.size() - 1;
+    OutputText spelled(vocab, {}, {end});
+    CHECK_EQ(spelled.push('a').text, "a");
+    CHECK_EQ(spelled.push(end).text, "<end>");
+    OutputText stopped(vocab, {"<end>"}, {end});
+    CHECK(stopped.push(end).stop.has_value());
+    OutputText plain(vocab, {}, {end - 1});
+    CHECK_EQ(plain.push(end).text, "");
 }
 
 TEST("a control token gives no text and does not come between the bytes of a character") {

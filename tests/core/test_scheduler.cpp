@@ -245,3 +245,15 @@ TEST("what is taken out leaves no place, id or cell behind, waiting or running")
         with.running_soon(tokens_of(3, static_cast<uint32_t>(i)));
     }
 }
+
+TEST("prompts have whole steps, by turns, beside outputs whose tokens nobody watches") {
+    Scheduled with;
+    Sequence& a = with.running(tokens_of(3, 1));
+    a.active->request.is_streaming = false;
+    Sequence& b = with.running_soon(tokens_of(60, 2));
+    CHECK(shares(with.step()) == (Shares{{&b, 60}}));
+    CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 1}}));
+    Sequence& c = with.running_soon(tokens_of(60, 3));
+    const Shares beside = shares(with.step());
+    CHECK(beside.back().first == &c && beside.back().second < 60); // b is streamed
+}

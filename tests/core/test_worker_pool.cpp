@@ -70,3 +70,33 @@ TEST("a loop is of use to one thread after the other") {
     }
     CHECK_EQ(n.load(), 200);
 }
+
+TEST("work that was started goes on while the caller does something else, and is done when it has finished") {
+    for (const int n_threads : {1, 2, 4}) {
+        WorkerPool pool(n_threads);
+        for (const int n : {1, 2, 16, 257}) {
+            std::vector<int> squares(static_cast<size_t>(n), -1);
+            const std::function<void(int)> work = [&](int i) { squares[static_cast<size_t>(i)] = i * i; };
+            pool.start(n, work);
+            pool.finish();
+            for (int i = 0; i < n; i++) {
+                CHECK_EQ(squares[static_cast<size_t>(i)], i * i);
+            }
+            pool.run(n, [&](int i) { squares[static_cast<size_t>(i)] = i; });
+            CHECK_EQ(squares.back(), n - 1);
+        }
+    }
+}
+
+TEST("started work is done by other threads before the caller joins them") {
+    WorkerPool pool(2);
+    std::atomic<int> n_done{0};
+    const std::function<void(int)> work = [&](int) { n_done++; };
+    pool.start(3, work);
+    for (int i = 0; i < 20000 && n_done < 3; i++) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    CHECK_EQ(n_done.load(), 3);
+    pool.finish();
+    CHECK_EQ(n_done.load(), 3);
+}

@@ -39,20 +39,20 @@ def logits_for(*tokens: int) -> npt.NDArray[np.float32]:
 @pytest.mark.parametrize(
     ("stages", "n_selecting"),
     [
-        ([], 0),
-        ([samplers.top_k(5)], 0),
-        ([samplers.greedy(), samplers.greedy()], 2),
-        ([samplers.dist(1), samplers.top_k(5)], 1),
-        ([samplers.mirostat(), samplers.dist(1)], 2),
-        ([samplers.mirostat_v2(), samplers.temperature(1)], 1),
-        ([samplers.adaptive_p(0.5), samplers.adaptive_p(0.5)], 2),
+        (lambda: [], 0),
+        (lambda: [samplers.top_k(5)], 0),
+        (lambda: [samplers.greedy(), samplers.greedy()], 2),
+        (lambda: [samplers.dist(1), samplers.top_k(5)], 1),
+        (lambda: [samplers.mirostat(), samplers.dist(1)], 2),
+        (lambda: [samplers.mirostat_v2(), samplers.temperature(1)], 1),
+        (lambda: [samplers.adaptive_p(0.5), samplers.adaptive_p(0.5)], 2),
     ],
 )
 def test_chain_without_one_selecting_sampler_is_refused(
-    llama: Model, stages: list[SamplerStage], n_selecting: int
+    llama: Model, stages: Callable[[], list[SamplerStage]], n_selecting: int
 ) -> None:
     with pytest.raises(InvalidRequestError, match="selecting") as raised:
-        Sampler(llama, stages)
+        Sampler(llama, stages())
     assert raised.value.n_selecting == n_selecting
     assert Sampler(llama, [samplers.greedy()]).sample_logits(logits_for(A)) == A
 
@@ -128,10 +128,15 @@ def test_seeds_out_of_range_are_refused(llama: Model, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "stages", [[samplers.greedy()], [samplers.dist(1)], [samplers.top_k(10), samplers.top_p(0.9), samplers.dist(1)]]
+    "stages",
+    [
+        lambda: [samplers.greedy()],
+        lambda: [samplers.dist(1)],
+        lambda: [samplers.top_k(10), samplers.top_p(0.9), samplers.dist(1)],
+    ],
 )
-def test_logits_that_are_not_numbers_are_refused(llama: Model, stages: list[SamplerStage]) -> None:
-    sampler = Sampler(llama, stages)
+def test_logits_that_are_not_numbers_are_refused(llama: Model, stages: Callable[[], list[SamplerStage]]) -> None:
+    sampler = Sampler(llama, stages())
     for bad in (NAN, INFINITY):
         logits = logits_for(A)
         logits[::3] = bad

@@ -148,7 +148,7 @@ def test_logprobs_are_all_alike(fake_engine: MakeEngine) -> None:
 
 
 def test_options_that_choose_tokens_change_nothing(fake_engine: MakeEngine) -> None:
-    options: dict[str, Any] = {"temperature": 2.0, "top_k": 1, "repeat_penalty": 2.0, "grammar": 'root ::= "x"'}
+    options: dict[str, Any] = {"temperature": 2.0, "top_k": 1, "repeat_penalty": 2.0}
     assert LLM(fake_engine("hello")).generate(PROMPT, **options).text == "hello"
     with pytest.raises(InvalidRequestError, match="temperature"):
         LLM(fake_engine("hello")).generate(PROMPT, temperature=-1)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from inllama import SamplingParams, _core
+from inllama.params import STRUCTURES
 
-# These end an output, which Python does itself.
-NOT_NATIVE = {"max_tokens", "min_tokens", "stop", "stop_token_ids"}
+# These end an output, or say what it must look like; the sampler chain knows nothing of them.
+NOT_NATIVE = {"max_tokens", "min_tokens", "stop", "stop_token_ids", *STRUCTURES}
 NATIVE: dict[str, Any] = dict(_core.sampling_defaults())
 DECLARED = {item.name: item for item in fields(SamplingParams)}
 

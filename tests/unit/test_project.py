@@ -4,6 +4,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -23,8 +25,9 @@ def test_core_wheel_depends_on_numpy_only() -> None:
     assert [entry.split(">")[0] for entry in _project()["project"]["dependencies"]] == ["numpy"]
 
 
-def test_pin_is_named_in_one_place() -> None:
-    pin = ROOT / "cmake" / "llama_cpp_source.cmake"
-    sha256 = next(line.split()[1].rstrip(")") for line in pin.read_text().splitlines() if "PACKAGE_SHA256" in line)
+@pytest.mark.parametrize("name", ["llama_cpp_source", "xgrammar_source"])
+def test_pin_is_named_in_one_place(name: str) -> None:
+    pin = ROOT / "cmake" / f"{name}.cmake"
+    sha256 = next(line.split()[1].rstrip(")") for line in pin.read_text().splitlines() if "SHA256 " in line)
     places = [path for path in (ROOT / "cmake").glob("*.cmake") if sha256 in path.read_text()]
     assert places == [pin]

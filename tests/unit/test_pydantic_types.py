@@ -101,7 +101,7 @@ def test_decimal_is_a_number() -> None:
 
     output = OutputType.of(Bill)
     total = output.schema["properties"]["total"]
-    assert [(part["type"], part["minimum"]) for part in total["anyOf"]] == [("number", 0)]
+    assert (total["type"], total["minimum"]) == ("number", 0)
     assert output.parse('{"total": 12.50}') == Bill(total=Decimal("12.50"))
     validate({"total": 1, "tip": 2.5}, output.schema)
 

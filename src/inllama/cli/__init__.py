@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from inllama.cli import doctor, generate
+from inllama.cli import chat, doctor, generate
 from inllama.errors import InllamaError
 
 
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"inllama {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     generate.add_parser(commands)
+    chat.add_parser(commands)
     doctor.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:

@@ -33,13 +33,13 @@ def _add_flag(group: argparse._ArgumentGroup, cls: type[Options], item: Field[An
     if rules["default"] not in (None, (), {}):
         text += f" (default: {rules['default']})"
     text = text.replace("%", "%%")
-    if bool in kinds:
+    if bool in kinds and str not in kinds:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     elif tuple in kinds:
         group.add_argument(
             flag, action="append", type=rules["each"], default=None, metavar="VALUE", help=text + " May be repeated."
         )
-    elif Mapping in kinds:
+    elif Mapping in kinds and str not in kinds:
         group.add_argument(
             flag,
             action=_Pair,

@@ -10,7 +10,7 @@ from inllama.params import EngineOptions, ModelOptions, RequestOptions, Sampling
 
 _DEFAULT_MAX_TOKENS = 256
 # Without a use on a command line that prints one text.
-_NOT_FLAGS = frozenset({"n", "request_id", "wait", "kv_overrides"})
+_NOT_FLAGS = frozenset({"n", "request_id", "output", "wait", "kv_overrides"})
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -11,6 +11,7 @@ from inllama.engine import Engine
 from inllama.errors import InvalidRequestError
 from inllama.params import EngineOptions, SamplingParams
 from inllama.request import Prepared
+from inllama.testing.fake_template import FakeTemplate
 
 # Cells are made when they are used.
 _N_CTX = 1 << 20
@@ -65,8 +66,12 @@ class FakeEngine(Engine):
     ``n``, deadlines, the prefix cache and ``stats()`` work as with a model. A token is a byte, and one more ends an
     output: a step gives each running output one byte.
 
-    Options that choose tokens, such as ``temperature`` or ``grammar``, are checked but change nothing; with
-    ``ignore_eos`` spaces follow the reply. In ``logprobs`` and for logits processors all tokens are equally likely; one
+    Chats work too: a reply may have ``<think>...</think>`` before it, and calls as
+    ``<tool_call>{"name": "f", "arguments": {}}</tool_call>``.
+
+    Options that choose tokens, such as ``temperature``, are checked but change nothing; with ``ignore_eos`` spaces
+    follow the reply. Structures such as ``json_schema`` are enforced: where the reply leaves one, the first possible
+    byte from the space on takes its place. In ``logprobs`` and for logits processors all tokens are equally likely; one
     that a processor makes likelier takes the place of the reply's.
 
     >>> from inllama import LLM
@@ -123,9 +128,13 @@ class FakeEngine(Engine):
         """What results call the model: ``fake``."""
         return "fake"
 
-    def encode(self, text: str, *, parse_special: bool = False) -> list[int]:
+    def encode(self, text: str, *, parse_special: bool = False, add_special: bool = True) -> list[int]:
         """Return the bytes of a prompt."""
         return list(_encoded(text))
+
+    def chat_template(self, chosen: str | None) -> FakeTemplate:
+        """Return a template of tags, whatever is chosen."""
+        return FakeTemplate()
 
     def piece(self, token: int) -> bytes:
         """Return the byte that a token stands for; nothing for the one that ends an output."""

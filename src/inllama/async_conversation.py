@@ -1,0 +1,176 @@
+"""``AsyncConversation``: the turns of a chat, with its tools, for an event loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from inllama.async_chat_stream import AsyncChatStream
+from inllama.async_llm import AsyncLLM
+from inllama.chat_outputs import ChatCompletion, ChatEvent
+from inllama.errors import ContextFullError, InvalidRequestError
+from inllama.history import History, JsonMessage, Overflow, message_of
+from inllama.messages import Messages
+from inllama.tool_rounds import MAX_TOOL_ROUNDS, ToolRounds
+
+
+class AsyncConversation:
+    """``Conversation`` over an ``AsyncLLM``; one task at a time. Arguments as there."""
+
+    def __init__(
+        self,
+        llm: AsyncLLM,
+        *,
+        system: str | None = None,
+        messages: Messages = (),
+        overflow: Overflow = "raise",
+        **options: Any,
+    ) -> None:
+        self._llm = llm
+        self._history = History(messages, overflow)
+        self._options = options
+        if system is not None:
+            self.system = system
+
+    @property
+    def messages(self) -> tuple[JsonMessage, ...]:
+        """Everything that was said, in OpenAI's shape."""
+        return tuple(self._history.messages)
+
+    @property
+    def system(self) -> str | None:
+        """The instructions, which may be changed between turns."""
+        return self._history.system
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        self._history.system = text
+
+    async def send(
+        self, said: Any, *, tools: Sequence[Any] | None = None, max_tool_rounds: int = MAX_TOOL_ROUNDS, **options: Any
+    ) -> ChatCompletion[Any]:
+        """Say something and return the answer; arguments and errors as ``Conversation.send``.
+
+        Functions that are not asynchronous run on another thread.
+        """
+        return await self.stream(said, tools=tools, max_tool_rounds=max_tool_rounds, **options).result()
+
+    def stream(
+        self, said: Any, *, tools: Sequence[Any] | None = None, max_tool_rounds: int = MAX_TOOL_ROUNDS, **options: Any
+    ) -> AsyncTurn:
+        """Say something and return the answer's events as they come; arguments as ``send``.
+
+        The turn becomes part of the conversation when it was read to its end.
+        """
+        return AsyncTurn(self, said, tools, max_tool_rounds, {**self._options, **options})
+
+    def undo(self) -> str | None:
+        """Take the last turn back; returns what the user had said."""
+        return self._history.undo()
+
+    def fork(self) -> AsyncConversation:
+        """Return another conversation that begins with the same messages; they are computed once."""
+        made = AsyncConversation(self._llm, overflow=self._history.overflow, **self._options)
+        made._history = self._history.copy()
+        return made
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the messages to a file, as JSON."""
+        self._history.save(path)
+
+    @classmethod
+    def load(
+        cls, llm: AsyncLLM, path: str | os.PathLike[str], *, overflow: Overflow = "raise", **options: Any
+    ) -> AsyncConversation:
+        """Return the conversation that ``save`` wrote; errors as ``Conversation.load``."""
+        made = cls(llm, overflow=overflow, **options)
+        made._history = History.load(path, overflow)
+        return made
+
+    def __len__(self) -> int:
+        return len(self._history.messages)
+
+    def __repr__(self) -> str:
+        return f"AsyncConversation({self._llm!r}, {len(self)} messages)"
+
+
+class AsyncTurn:
+    """What follows from something that was said: iterate over it for events, or await its ``result()``."""
+
+    def __init__(
+        self,
+        conversation: AsyncConversation,
+        said: Any,
+        tools: Sequence[Any] | None,
+        max_tool_rounds: int,
+        options: dict[str, Any],
+    ) -> None:
+        self._conversation = conversation
+        self._rounds = ToolRounds(tools, max_tool_rounds)
+        self._options = self._rounds.options(options)
+        self._history = conversation._history.copy()
+        self._history.messages.append(message_of(said))
+        self._reply: ChatCompletion[Any] | None = None
+        self._stream: AsyncChatStream[Any] | None = None
+        self._is_cancelled = False
+        self._events = self._run()
+
+    def cancel(self) -> None:
+        """End the answer with ``finish_reason="cancelled"``: what came until then becomes part of the conversation."""
+        self._is_cancelled = True
+        if self._stream is not None:
+            self._stream.cancel()
+
+    async def result(self) -> ChatCompletion[Any]:
+        """Generate what is left and return the last answer."""
+        async for _ in self:
+            pass
+        if self._reply is None:
+            raise InvalidRequestError("the turn was closed before it had an answer")
+        return self._reply
+
+    async def aclose(self) -> None:
+        """Stop without an answer: the conversation stays as it was."""
+        await self._events.aclose()
+
+    async def _run(self) -> AsyncGenerator[ChatEvent, None]:
+        while True:
+            async with await self._start() as self._stream:
+                if self._is_cancelled:
+                    self._stream.cancel()
+                async for event in self._stream:
+                    yield event
+                self._reply = reply = await self._stream.result()
+            self._history.messages.append(reply.message.to_dict())
+            calls = self._rounds.next_calls(reply)
+            if not calls:
+                break
+            for call in calls:
+                self._history.messages.append(await self._rounds.answer_async(call))
+        self._conversation._history = self._history
+
+    async def _start(self) -> AsyncChatStream[Any]:
+        while True:
+            stream = self._conversation._llm.stream_chat(self._history.messages, **self._options)
+            try:
+                self._history.note_prompt(await stream.start())
+            except ContextFullError as error:
+                self._history.shorten(error)
+            else:
+                return stream
+
+    def __aiter__(self) -> AsyncIterator[ChatEvent]:
+        return self
+
+    async def __anext__(self) -> ChatEvent:
+        return await anext(self._events)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,178 @@
+"""Reads what a model answers: text becomes content, reasoning and calls, as it comes and at the end."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from inllama.chat_format import ParsedAnswer
+from inllama.chat_outputs import (
+    ChatChoice,
+    ChatCompletion,
+    ChatEvent,
+    Finished,
+    Message,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+)
+from inllama.chat_request import ChatRequest
+from inllama.errors import GrammarError, InvalidRequestError
+from inllama.json_text import loads
+from inllama.outputs import Choice, Chunk, Completion, FinishReason
+from inllama.reception import instance_of
+from inllama.validation import validate
+
+
+class AnswerReader:
+    """One output of a chat.
+
+    What was published is never taken back: where the parser sees more and thinks again, new text is published as far as
+    it continues the old one, and the message at the end has it all.
+    """
+
+    def __init__(self, chat: ChatRequest, index: int, text: str = "") -> None:
+        self._chat = chat
+        self._index = index
+        self._text = chat.opened + text
+        self._content = ""
+        self._reasoning = ""
+        self._arguments: list[str] = []
+        self._ids: list[str] = []
+
+    def push(self, chunk: Chunk) -> list[ChatEvent]:
+        """Take the next piece of the text; returns what is new in it."""
+        self._text += chunk.text
+        is_last = chunk.finish_reason is not None
+        parsed = self._parse(is_partial=not is_last) if chunk.text or is_last else None
+        events = [] if parsed is None else self._news(parsed, chunk)
+        if chunk.finish_reason is not None:
+            finish = self._finish_of(parsed, chunk.finish_reason)
+            events.append(Finished(self._index, finish, chunk.stop))
+        return events
+
+    def choice(self, choice: Choice) -> ChatChoice:
+        """Return the whole answer."""
+        parsed = self._parse(is_partial=choice.finish_reason != "stop")
+        return ChatChoice(
+            choice.index,
+            self._message(parsed),
+            self._finish_of(parsed, choice.finish_reason),
+            choice.stop,
+            choice.seed,
+            choice.logprobs,
+            choice.token_ids,
+            choice.text,
+        )
+
+    def _parse(self, *, is_partial: bool) -> ParsedAnswer | None:
+        return self._chat.parser.parse(self._text, is_partial)
+
+    @staticmethod
+    def _finish_of(parsed: ParsedAnswer | None, finish: FinishReason) -> FinishReason:
+        return "tool_calls" if finish == "stop" and parsed is not None and parsed[2] else finish
+
+    def _message(self, parsed: ParsedAnswer | None) -> Message:
+        if parsed is None:
+            plain = self._text[len(self._chat.opened) :]
+            return Message("assistant", plain, parse_error="the answer is not in the format of the model's template")
+        content, reasoning, calls = parsed
+        made: list[ToolCall] = []
+        problem: str | None = None
+        for place, (name, text, given) in enumerate(calls):
+            arguments, wrong = _arguments_of(name, text)
+            made.append(ToolCall(self._id(place, given), name, arguments, text))
+            problem = problem or wrong
+        return Message("assistant", content, reasoning or None, tuple(made), problem)
+
+    def _id(self, place: int, given: str) -> str:
+        while len(self._ids) <= place:
+            self._ids.append(given or f"call_{uuid.uuid4().hex[:24]}")
+        return self._ids[place]
+
+    def _news(self, parsed: ParsedAnswer, chunk: Chunk) -> list[ChatEvent]:
+        content, reasoning, calls = parsed
+        events: list[ChatEvent] = []
+        if thought := _continuation(self._reasoning, reasoning):
+            self._reasoning += thought
+            events.append(ReasoningDelta(thought, self._index))
+        if said := _continuation(self._content, content):
+            self._content += said
+            events.append(TextDelta(said, self._index, chunk.logprobs, chunk.token_ids))
+        for place, (name, arguments, given) in enumerate(calls):
+            is_new = place == len(self._arguments)
+            if is_new:
+                self._arguments.append("")
+            more = _continuation(self._arguments[place], arguments)
+            self._arguments[place] += more
+            if is_new or more:
+                events.append(ToolCallDelta(self._index, place, self._id(place, given), name if is_new else None, more))
+        return events
+
+
+def _continuation(old: str, new: str) -> str:
+    return new[len(old) :] if new.startswith(old) else ""
+
+
+def _arguments_of(name: str, text: str) -> tuple[dict[str, Any], str | None]:
+    try:
+        arguments = loads(text or "{}", f"the arguments of {name}")
+    except InvalidRequestError as problem:
+        return {}, str(problem)
+    if not isinstance(arguments, dict):
+        return {}, f"the arguments of {name} are no JSON object"
+    return arguments, None
+
+
+def chat_completion(
+    chat: ChatRequest, completion: Completion, readers: Sequence[AnswerReader] | None = None
+) -> ChatCompletion[Any]:
+    """Return the answers of a request that has ended.
+
+    Args:
+        chat: The request.
+        completion: What the engine gave.
+        readers: Of each output, if it was streamed: ids of calls stay the same.
+
+    Raises:
+        GrammarError: A call that the declared tools do not allow; ``.completion`` has it.
+        IncompleteOutputError: ``output`` was asked for, and the answer ended before it was complete; ``.completion``
+            has it.
+    """
+    if readers is None:
+        readers = [AnswerReader(chat, choice.index, choice.text) for choice in completion.choices]
+    choices = tuple(reader.choice(choice) for reader, choice in zip(readers, completion.choices, strict=True))
+    made: ChatCompletion[Any] = ChatCompletion(
+        completion.request_id, completion.model, choices, completion.usage, completion.timings
+    )
+    for choice in choices:
+        _check_calls(chat, choice, made)
+    if chat.output is None or any(choice.finish_reason == "tool_calls" for choice in choices):
+        return made
+    return replace(
+        made, outputs=tuple(instance_of(chat.output, choice, choice.message.content, made) for choice in choices)
+    )
+
+
+def _check_calls(chat: ChatRequest, choice: ChatChoice, completion: ChatCompletion[Any]) -> None:
+    if choice.finish_reason != "tool_calls" or choice.message.parse_error is not None:
+        return
+    declared = {tool.name: tool for tool in chat.tools}
+    for call in choice.message.tool_calls:
+        if call.name not in declared:
+            raise GrammarError(
+                f"the model called {call.name!r}, which is none of the tools; .completion has its answer",
+                completion=completion,
+                tool=call.name,
+            )
+        try:
+            validate(call.arguments, declared[call.name].parameters, what="the value")
+        except InvalidRequestError as problem:
+            raise GrammarError(
+                f"the model's arguments for {call.name} do not fit its schema: {problem}; .completion has its answer",
+                completion=completion,
+                tool=call.name,
+            ) from None

@@ -1,0 +1,85 @@
+"""What makes a prompt of messages and reads the answer, whatever it computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Content, reasoning and calls (name, arguments as JSON, id).
+ParsedAnswer: TypeAlias = tuple[str, str, tuple[tuple[str, str, str], ...]]
+
+
+class ChatReader(Protocol):
+    """Finds content, reasoning and calls in the text of an answer. Any thread."""
+
+    def parse(self, text: str, is_partial: bool) -> ParsedAnswer | None:
+        """Return what the text says so far; ``None`` if it is not in the template's format."""
+
+
+class ChatPrompt(Protocol):
+    """Messages as a prompt.
+
+    Attributes:
+        text: The prompt.
+        tokens: Its tokens, ``(n_tokens,)``.
+    """
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def tokens(self) -> NDArray[np.int32]: ...
+
+
+class PreparedPrompt(ChatPrompt, Protocol):
+    """A prompt with all that its answer needs.
+
+    Attributes:
+        parser: Reads the answer.
+        grammar: GBNF of the calls, if there are tools.
+        is_grammar_lazy: It begins where the answer has a trigger; otherwise with the generation prompt.
+        triggers: ``("word" | "pattern" | "pattern_full" | "token", value)``.
+        preserved_tokens: Control tokens that the parser must see.
+        stops: Texts that end the answer.
+        generation_prompt: What the prompt ends with: the beginning of the model's turn.
+        supports_thinking: The template has tags around reasoning.
+        thinking_start_tag: The one that opens it.
+        thinking_end_tags: Those that close it.
+    """
+
+    @property
+    def parser(self) -> ChatReader: ...
+    @property
+    def grammar(self) -> str | None: ...
+    @property
+    def is_grammar_lazy(self) -> bool: ...
+    @property
+    def triggers(self) -> Sequence[tuple[str, str | int]]: ...
+    @property
+    def preserved_tokens(self) -> Sequence[int]: ...
+    @property
+    def stops(self) -> Sequence[str]: ...
+    @property
+    def generation_prompt(self) -> str: ...
+    @property
+    def supports_thinking(self) -> bool: ...
+    @property
+    def thinking_start_tag(self) -> str: ...
+    @property
+    def thinking_end_tags(self) -> Sequence[str]: ...
+
+
+class ChatFormat(Protocol):
+    """A chat template."""
+
+    @property
+    def capabilities(self) -> Mapping[str, bool]: ...
+
+    def render(self, inputs: dict[str, object]) -> ChatPrompt:
+        """Return the prompt."""
+
+    def prepare(self, inputs: dict[str, object]) -> PreparedPrompt:
+        """Return the prompt and all that its answer needs."""

@@ -1,0 +1,206 @@
+"""``Conversation``: the turns of a chat, with its tools."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from inllama.chat_outputs import ChatCompletion, ChatEvent
+from inllama.chat_stream import ChatStream
+from inllama.errors import ContextFullError, InvalidRequestError
+from inllama.history import History, JsonMessage, Overflow, message_of
+from inllama.llm import LLM
+from inllama.messages import Messages
+from inllama.tool_rounds import MAX_TOOL_ROUNDS, ToolRounds
+
+
+class Conversation:
+    """A chat that remembers what was said. One thread at a time.
+
+    Only what is new in a turn is computed: the engine remembers the rest.
+
+    >>> import inllama
+    >>> with inllama.LLM() as llm:
+    ...     talk = inllama.Conversation(llm, system="You are a helpful assistant.")
+    ...     reply = talk.send("Hello! My name is Ada.", seed=1)
+    ...     len(talk.messages)
+    3
+
+    Args:
+        llm: Computes the answers; it is not closed with the conversation.
+        system: Instructions, the first message.
+        messages: What was said already.
+        overflow: When the messages no longer fit into the context: raise ``ContextFullError``; drop the oldest turns;
+            or a function that is given the messages and returns fewer.
+        **options: Options of every turn, as of ``LLM.chat``.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        *,
+        system: str | None = None,
+        messages: Messages = (),
+        overflow: Overflow = "raise",
+        **options: Any,
+    ) -> None:
+        self._llm = llm
+        self._history = History(messages, overflow)
+        self._options = options
+        if system is not None:
+            self.system = system
+
+    @property
+    def messages(self) -> tuple[JsonMessage, ...]:
+        """Everything that was said, in OpenAI's shape."""
+        return tuple(self._history.messages)
+
+    @property
+    def system(self) -> str | None:
+        """The instructions, which may be changed between turns."""
+        return self._history.system
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        self._history.system = text
+
+    def send(
+        self, said: Any, *, tools: Sequence[Any] | None = None, max_tool_rounds: int = MAX_TOOL_ROUNDS, **options: Any
+    ) -> ChatCompletion[Any]:
+        """Say something and return the answer.
+
+        Args:
+            said: A text, or a message.
+            tools: Functions that the model can call. They run here, one after the other, and the model is given what
+                they return or raise, until it answers in words.
+            max_tool_rounds: So many times; then the answer with the calls is returned.
+            **options: Options of this turn, which override those of the conversation.
+
+        Raises:
+            ContextFullError: The messages do not fit, and ``overflow`` does not help. As with every error, the
+                conversation is as it was before.
+        """
+        return self.stream(said, tools=tools, max_tool_rounds=max_tool_rounds, **options).result()
+
+    def stream(
+        self, said: Any, *, tools: Sequence[Any] | None = None, max_tool_rounds: int = MAX_TOOL_ROUNDS, **options: Any
+    ) -> Turn:
+        """Say something and return the answer's events as they come; arguments as ``send``.
+
+        The turn becomes part of the conversation when it was read to its end.
+        """
+        return Turn(self, said, tools, max_tool_rounds, {**self._options, **options})
+
+    def undo(self) -> str | None:
+        """Take the last turn back; returns what the user had said."""
+        return self._history.undo()
+
+    def fork(self) -> Conversation:
+        """Return another conversation that begins with the same messages; they are computed once."""
+        made = Conversation(self._llm, overflow=self._history.overflow, **self._options)
+        made._history = self._history.copy()
+        return made
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the messages to a file, as JSON."""
+        self._history.save(path)
+
+    @classmethod
+    def load(
+        cls, llm: LLM, path: str | os.PathLike[str], *, overflow: Overflow = "raise", **options: Any
+    ) -> Conversation:
+        """Return the conversation that ``save`` wrote.
+
+        Raises:
+            StateError: The file is no conversation, or of a version that is not known.
+        """
+        made = cls(llm, overflow=overflow, **options)
+        made._history = History.load(path, overflow)
+        return made
+
+    def __len__(self) -> int:
+        return len(self._history.messages)
+
+    def __repr__(self) -> str:
+        return f"Conversation({self._llm!r}, {len(self)} messages)"
+
+
+class Turn:
+    """What follows from something that was said: iterate over it for events, or ask for its ``result()``."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        said: Any,
+        tools: Sequence[Any] | None,
+        max_tool_rounds: int,
+        options: dict[str, Any],
+    ) -> None:
+        self._conversation = conversation
+        self._rounds = ToolRounds(tools, max_tool_rounds)
+        self._options = self._rounds.options(options)
+        self._history = conversation._history.copy()
+        self._history.messages.append(message_of(said))
+        self._reply: ChatCompletion[Any] | None = None
+        self._stream: ChatStream[Any] | None = None
+        self._is_cancelled = False
+        self._events = self._run()
+
+    def cancel(self) -> None:
+        """End the answer with ``finish_reason="cancelled"``: what came until then becomes part of the conversation."""
+        self._is_cancelled = True
+        if self._stream is not None:
+            self._stream.cancel()
+
+    def result(self) -> ChatCompletion[Any]:
+        """Generate what is left and return the last answer."""
+        for _ in self:
+            pass
+        if self._reply is None:
+            raise InvalidRequestError("the turn was closed before it had an answer")
+        return self._reply
+
+    def close(self) -> None:
+        """Stop without an answer: the conversation stays as it was."""
+        self._events.close()
+
+    def _run(self) -> Generator[ChatEvent, None, None]:
+        while True:
+            with self._start() as self._stream:
+                if self._is_cancelled:
+                    self._stream.cancel()
+                yield from self._stream
+                self._reply = reply = self._stream.result()
+            self._history.messages.append(reply.message.to_dict())
+            calls = self._rounds.next_calls(reply)
+            if not calls:
+                break
+            for call in calls:
+                self._history.messages.append(self._rounds.answer(call))
+        self._conversation._history = self._history
+
+    def _start(self) -> ChatStream[Any]:
+        while True:
+            try:
+                stream = self._conversation._llm.stream_chat(self._history.messages, **self._options)
+            except ContextFullError as error:
+                self._history.shorten(error)
+            else:
+                self._history.note_prompt(stream.prompt)
+                return stream
+
+    def __iter__(self) -> Iterator[ChatEvent]:
+        return self
+
+    def __next__(self) -> ChatEvent:
+        return next(self._events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,91 @@
+"""Runs the functions that a model calls."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from inllama.chat_outputs import ChatCompletion, ToolCall
+from inllama.errors import InvalidRequestError
+from inllama.history import JsonMessage
+from inllama.tools import Tool, result_text, tools_of
+
+MAX_TOOL_ROUNDS = 8
+
+
+class ToolRounds:
+    """Runs what a model calls, a limited number of times."""
+
+    def __init__(self, tools: Sequence[Any] | None, limit: int) -> None:
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            raise TypeError(f"max_tool_rounds must be int, not {type(limit).__name__}")
+        if limit < 0:
+            raise InvalidRequestError(
+                f"max_tool_rounds is {limit} but must be at least 0", option="max_tool_rounds", value=limit
+            )
+        self._tools: dict[str, Tool] = {tool.name: tool for tool in tools_of(tools)} if tools is not None else {}
+        self._n_left = limit
+        for tool in self._tools.values():
+            if tool.function is None:
+                raise InvalidRequestError(
+                    f"{tool.name!r} is a declaration without a function, which cannot be run; use chat() and answer "
+                    "its calls yourself",
+                    tool=tool.name,
+                )
+
+    def options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options of the turn, with the tools."""
+        return {**options, "tools": tuple(self._tools.values())} if self._tools else options
+
+    def next_calls(self, reply: ChatCompletion[Any]) -> tuple[ToolCall, ...]:
+        """Return the calls of an answer that are to be run; none when there is nothing left to do."""
+        if not self._tools or reply.finish_reason != "tool_calls" or self._n_left == 0:
+            return ()
+        self._n_left -= 1
+        return reply.message.tool_calls
+
+    def answer(self, call: ToolCall) -> JsonMessage:
+        """Run a function, to its end if it is asynchronous; returns the message with what came of it."""
+        try:
+            result = self._tools[call.name].call(call.arguments)
+            if inspect.isawaitable(result):
+                result = _awaited(result)
+            text = result_text(result)
+        except Exception as error:
+            text = _failure(error)
+        return _message(call, text)
+
+    async def answer_async(self, call: ToolCall) -> JsonMessage:
+        """The same in an event loop: what is not asynchronous runs on another thread."""
+        import asyncio  # with the first call: it takes a while
+
+        try:
+            tool = self._tools[call.name]
+            if inspect.iscoroutinefunction(tool.function):
+                result = await tool.call(call.arguments)
+            else:
+                result = await asyncio.to_thread(tool.call, call.arguments)
+                if inspect.isawaitable(result):
+                    result = await result
+            text = result_text(result)
+        except Exception as error:
+            text = _failure(error)
+        return _message(call, text)
+
+
+def _awaited(result: Any) -> Any:
+    import asyncio  # with the first call: it takes a while
+
+    async def wait() -> Any:
+        return await result
+
+    return asyncio.run(wait())
+
+
+def _failure(error: Exception) -> str:
+    return f"Error: {type(error).__name__}: {error}"
+
+
+def _message(call: ToolCall, text: str) -> JsonMessage:
+    return {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": text}

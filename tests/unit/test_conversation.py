@@ -1,0 +1,302 @@
+"""Conversations on a FakeEngine: turns, tools, undo, fork, files, overflow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inllama import (
+    LLM,
+    AsyncConversation,
+    AsyncLLM,
+    ContextFullError,
+    Conversation,
+    InvalidRequestError,
+    StateError,
+    TextDelta,
+    ToolCallDelta,
+)
+from inllama.testing import FakeEngine
+
+
+def call(name: str, **arguments: Any) -> str:
+    return f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>"
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+async def multiply(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    await asyncio.sleep(0)
+    return a * b
+
+
+def fail(reason: str) -> str:
+    """Fail."""
+    raise LookupError(reason)
+
+
+def talk(reply: str | Callable[[str], str], **options: Any) -> Conversation:
+    return Conversation(LLM(FakeEngine(reply)), **options)
+
+
+def last_said(prompt: str) -> str:
+    """The text of the last message in a prompt of the fake template."""
+    return prompt.rsplit("|>\n<|assistant", 1)[0].rsplit("\n", 1)[1]
+
+
+def roles(conversation: Conversation | AsyncConversation) -> list[str]:
+    return [message["role"] for message in conversation.messages]
+
+
+def test_a_conversation_remembers_both_sides() -> None:
+    conversation = talk(lambda prompt: last_said(prompt).upper(), system="Shout.")
+    assert conversation.send("one").message.content == "ONE"
+    assert conversation.send("two").message.content == "TWO"
+    assert roles(conversation) == ["system", "user", "assistant", "user", "assistant"]
+    assert conversation.system == "Shout."
+    conversation.system = None
+    assert roles(conversation) == ["user", "assistant", "user", "assistant"]
+
+
+def test_only_what_is_new_in_a_turn_is_computed() -> None:
+    conversation = talk("An answer of some length.")
+    for turn in range(10):
+        reply = conversation.send(f"question {turn}")
+        n_new = reply.usage.prompt_tokens - reply.usage.cached_tokens
+        if turn > 0:
+            assert n_new <= len("|>\n<|user\nquestion 0|>\n<|assistant\n") + 1
+
+
+def test_functions_run_until_the_model_answers_in_words() -> None:
+    def reply(prompt: str) -> str:
+        said = last_said(prompt)
+        return call("add", a=2, b=3) if said == "2 + 3?" else f"It is {said}."
+
+    conversation = talk(reply)
+    answer = conversation.send("2 + 3?", tools=[add])
+    assert answer.message.content == "It is 5."
+    assert roles(conversation) == ["user", "assistant", "tool", "assistant"]
+    assert conversation.messages[2]["tool_call_id"] == conversation.messages[1]["tool_calls"][0]["id"]
+
+
+def test_asynchronous_functions_run_too() -> None:
+    conversation = talk(lambda prompt: call("multiply", a=6, b=7) if "?" in last_said(prompt) else last_said(prompt))
+    assert conversation.send("6 * 7?", tools=[multiply]).message.content == "42"
+
+
+def test_what_a_function_raises_is_told_to_the_model() -> None:
+    conversation = talk(lambda prompt: call("fail", reason="lost") if "?" in last_said(prompt) else last_said(prompt))
+    assert conversation.send("go?", tools=[fail]).message.content == "Error: LookupError: lost"
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_a_model_that_calls_for_ever_is_stopped_at_the_limit(limit: int) -> None:
+    ran: list[int] = []
+
+    def count(n: int) -> int:
+        """Count."""
+        ran.append(n)
+        return n
+
+    conversation = talk(call("count", n=1))
+    reply = conversation.send("go", tools=[count], max_tool_rounds=limit)
+    assert len(ran) == limit
+    assert reply.finish_reason == "tool_calls"
+    assert roles(conversation) == ["user", *["assistant", "tool"] * limit, "assistant"]
+
+
+def test_a_stream_shows_the_events_of_all_rounds() -> None:
+    conversation = talk(lambda prompt: call("add", a=1, b=1) if "?" in last_said(prompt) else f"= {last_said(prompt)}")
+    turn = conversation.stream("1 + 1?", tools=[add])
+    events = list(turn)
+    assert any(isinstance(event, ToolCallDelta) for event in events)
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "= 2"
+    assert turn.result().message.content == "= 2"
+
+
+def test_a_turn_that_is_not_read_to_its_end_never_was() -> None:
+    conversation = talk("A long answer.")
+    for _ in conversation.stream("Hi"):
+        break
+    assert len(conversation) == 0
+    with conversation.stream("Hi") as turn:
+        next(turn)
+    assert len(conversation) == 0
+    with pytest.raises(InvalidRequestError, match="closed before"):
+        turn.result()
+
+
+def test_a_cancelled_turn_keeps_what_came() -> None:
+    conversation = Conversation(LLM(FakeEngine("x" * 100_000, step_s=0.001)))
+    turn = conversation.stream("Hi")
+    next(turn)
+    turn.cancel()
+    assert turn.result().finish_reason == "cancelled"
+    assert roles(conversation) == ["user", "assistant"]
+    assert conversation.messages[1]["content"].startswith("x")
+
+
+def test_an_error_leaves_the_conversation_as_it_was() -> None:
+    conversation = talk("Hello!")
+    conversation.send("Hi")
+    before = conversation.messages
+    for said in ({"role": "nobody", "content": "x"}, 3):
+        with pytest.raises((InvalidRequestError, TypeError)):
+            conversation.send(said)
+    with pytest.raises(TypeError, match="did you mean"):
+        conversation.send("Hi", temperatur=1)
+    assert conversation.messages == before
+
+
+def test_undo_takes_a_whole_turn_back() -> None:
+    conversation = talk(lambda prompt: call("add", a=1, b=1) if "?" in last_said(prompt) else "done", system="S")
+    conversation.send("first")
+    conversation.send("1 + 1?", tools=[add])
+    assert conversation.undo() == "1 + 1?"
+    assert roles(conversation) == ["system", "user", "assistant"]
+    assert conversation.undo() == "first"
+    assert conversation.undo() is None
+    assert roles(conversation) == ["system"]
+
+
+def test_a_fork_goes_its_own_way_over_the_same_memory() -> None:
+    conversation = talk("Yes.")
+    conversation.send("A first question that both share")
+    other = conversation.fork()
+    n_cached = other.send("left").usage.cached_tokens
+    conversation.send("right")
+    assert n_cached > len("A first question that both share")
+    assert [talk.messages[2]["content"] for talk in (conversation, other)] == ["right", "left"]
+
+
+def test_a_saved_conversation_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "talk.json"
+    conversation = talk("Grüße 🎉", system="S")
+    conversation.send("Hi")
+    conversation.save(path)
+    loaded = Conversation.load(LLM(FakeEngine("more")), path)
+    assert loaded.messages == conversation.messages
+    assert loaded.send("and?").message.content == "more"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "is no conversation"),
+        ("[]", "is no conversation of inllama"),
+        ('{"format": "inllama.conversation", "version": 99, "messages": []}', "has version 99"),
+        ('{"format": "inllama.conversation", "version": 1, "messages": [{"role": 1}]}', "is damaged"),
+        ('{"format": "inllama.conversation", "version": 1}', "is damaged"),
+        ("[" * 100_000, "is no conversation"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, text: str, what: str) -> None:
+    path = tmp_path / "talk.json"
+    path.write_text(text)
+    with pytest.raises(StateError, match=what):
+        Conversation.load(LLM(FakeEngine("x")), path)
+
+
+def small(reply: str, **options: Any) -> Conversation:
+    return Conversation(LLM(FakeEngine(reply, n_ctx=200)), **options)
+
+
+def test_a_conversation_that_does_not_fit_raises_and_stays_usable() -> None:
+    conversation = small("y")
+    conversation.send("x" * 80)
+    with pytest.raises(ContextFullError):
+        conversation.send("x" * 120)
+    assert len(conversation) == 2
+    assert conversation.send("short").message.content == "y"
+
+
+def test_the_oldest_turns_are_dropped_where_that_is_asked_for() -> None:
+    conversation = small("y", overflow="drop_oldest", system="S")
+    for _ in range(6):
+        conversation.send("x" * 60)
+    assert roles(conversation)[0] == "system"
+    assert len(conversation) < 9
+    with pytest.raises(ContextFullError):
+        conversation.send("x" * 300)
+
+
+def test_a_function_decides_what_is_left_out() -> None:
+    seen: list[int] = []
+
+    def keep_last(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        seen.append(len(messages))
+        return messages[-1:]
+
+    conversation = small("y", overflow=keep_last)
+    conversation.send("x" * 80)
+    conversation.send("z" * 100)
+    assert seen == [3]
+    assert conversation.messages[0]["content"] == "z" * 100
+
+
+def test_a_template_that_changes_history_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    conversation = talk("y")
+    conversation.send("one")
+    conversation._history.messages[0]["content"] = "another"
+    with caplog.at_level(logging.WARNING, "inllama"):
+        conversation.send("two")
+        conversation._history.messages[0]["content"] = "a third"
+        conversation.send("three")
+    assert len([record for record in caplog.records if "changes earlier turns" in record.message]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"max_tool_rounds": -1}, InvalidRequestError),
+        ({"max_tool_rounds": 1.5}, TypeError),
+        ({"tools": [3]}, TypeError),
+    ],
+)
+def test_bad_options_of_a_turn(options: dict[str, Any], error: type) -> None:
+    with pytest.raises(error):
+        talk("y").send("Hi", **options)
+
+
+def test_a_declaration_without_a_function_cannot_be_run() -> None:
+    declared = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    with pytest.raises(InvalidRequestError, match="without a function"):
+        talk("y").send("Hi", tools=[declared])
+
+
+def test_overflow_must_be_known() -> None:
+    with pytest.raises(InvalidRequestError, match="drop_oldest"):
+        talk("y", overflow="forget")
+
+
+def test_asynchronous_conversations_do_the_same() -> None:
+    def reply(prompt: str) -> str:
+        said = last_said(prompt)
+        return {"6 * 7?": call("multiply", a=6, b=7), "2 + 3?": call("add", a=2, b=3)}.get(said, f"It is {said}.")
+
+    async def main() -> None:
+        async with AsyncLLM(FakeEngine(reply)) as aio:
+            conversation = AsyncConversation(aio, system="S")
+            assert (await conversation.send("6 * 7?", tools=[multiply])).message.content == "It is 42."
+            assert (await conversation.send("2 + 3?", tools=[add])).message.content == "It is 5."
+            other = conversation.fork()
+            events = [event async for event in other.stream("x")]
+            assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "It is x."
+            assert other.undo() == "x"
+            assert other.messages == conversation.messages
+            async for _ in other.stream("y"):
+                break
+            assert other.messages == conversation.messages
+
+    asyncio.run(main())
