@@ -124,7 +124,8 @@ void bind_structure(nb::module_& m) {
             [](const PyStructure& self, const PyStructure& other) {
                 static_cast<void>(compiled(self));
                 static_cast<void>(compiled(other));
-                return PyStructure{std::make_shared<const EitherStructure>(self.compiled, other.compiled), {}};
+                return PyStructure{std::make_shared<const EitherStructure>(self.compiled, other.compiled),
+                                   {}};
             },
             "other"_a, "Return the structure that is this one or ``other``, as the output decides.")
         .def("accepts", &accepts, "output"_a, "Return whether ``output`` is possible as a whole.")

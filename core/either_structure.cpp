@@ -57,9 +57,9 @@ class EitherMaskSource : public MaskSource {
     bool follows_second() const { return (followed() & kSecond) != 0; }
 
     template<class Accept> bool step(const Accept& accept) {
-        uint8_t fits = 0;
-        fits |= follows_first() && accept(*first_) ? kFirst : 0;
-        fits |= follows_second() && accept(*second_) ? kSecond : 0;
+        const int first = follows_first() && accept(*first_) ? kFirst : 0;
+        const int second = follows_second() && accept(*second_) ? kSecond : 0;
+        const auto fits = static_cast<uint8_t>(first | second);
         if (fits != 0) {
             steps_.push_back(fits);
         }

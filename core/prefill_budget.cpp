@@ -16,6 +16,11 @@ constexpr double kUnnoticed = 0.005;
 constexpr double kWeight = 0.3;
 // As long as nothing is measured.
 constexpr int kFirstRows = 32;
+// Whatever they cost: prompts must get on.
+constexpr int kLeastRows = 4;
+// After so many steps with prompts beside them the outputs have one alone, to be measured again: what a step
+// takes without prompts grows with everybody's length, and would be taken for the cost of prompt rows.
+constexpr int kMixedSteps = 16;
 // A step of its own is worth it from here on. ggml's tiled attention on CPUs begins at 64 rows.
 constexpr int kLargeStep = 64;
 
@@ -36,6 +41,9 @@ double PrefillBudget::decode_seconds(int n_decode) const {
 }
 
 PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
+    if (n_mixed_ >= kMixedSteps) {
+        return {0, false};
+    }
     const double weight = std::max(1.0, static_cast<double>(n_prompts) / n_decode);
     const double n_most = n_rows_max_ * weight;
     const double decode_s = decode_seconds(n_decode);
@@ -47,14 +55,16 @@ PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
     if (n_alone >= kLargeStep && alone_s_ < beside_s_) {
         return {n_alone, true};
     }
-    return {std::max(1, static_cast<int>(std::min(n_most, time / beside_s_))), false};
+    return {static_cast<int>(std::min(n_most, std::max<double>(kLeastRows, time / beside_s_))), false};
 }
 
 void PrefillBudget::note(int n_decode, int n_prefill, double seconds) {
     if (n_prefill == 0) {
+        n_mixed_ = 0;
         decode_s_.resize(std::max(decode_s_.size(), static_cast<size_t>(n_decode) + 1));
         average(decode_s_[static_cast<size_t>(n_decode)], seconds);
     } else if (n_decode > 0) {
+        n_mixed_++;
         const double decode_s = decode_seconds(n_decode);
         if (decode_s > 0) {
             average(beside_s_, std::max(seconds - decode_s, 1e-9) / n_prefill);

@@ -6,7 +6,7 @@
 namespace inllama {
 
 struct PrefillShare {
-    int n_rows;    // at least 1
+    int n_rows;    // 0: the outputs have this step alone
     bool is_alone; // in a step without outputs, which have the next one
 };
 
@@ -30,6 +30,7 @@ class PrefillBudget {
     double decode_seconds(int n_decode) const;
 
     int n_rows_max_;
+    int n_mixed_ = 0; // steps with both, since the last one of outputs alone
     // In seconds; 0: not measured.
     std::vector<double> decode_s_; // a step with so many outputs and nothing else
     double beside_s_ = 0;          // a row beside outputs

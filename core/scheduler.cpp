@@ -241,6 +241,7 @@ StepPlan Scheduler::plan() {
         static_cast<int>(std::count_if(running_.begin(), running_.end(), [](const auto& sequence) {
             return sequence->phase == Phase::prefill && !sequence->is_processing;
         }));
+    is_turn_of_outputs_ = is_turn_of_outputs_ && n_prompts > 0;
     // One row is left for prompts; where there is only one, they and the outputs take turns.
     const bool is_single = step_rows_ == 1 && is_turn_of_outputs_;
     add_outputs(plan, step_rows_ - (n_prompts > 0 && !is_single ? 1 : 0));
@@ -259,6 +260,9 @@ StepPlan Scheduler::plan() {
         }
         const PrefillShare share =
             n_watched(plan) > 0 ? budget_.share(n_decode, n_prompts) : PrefillShare{step_rows_, true};
+        if (share.n_rows == 0) {
+            return plan;
+        }
         if (share.is_alone) {
             plan = {};
             budget = step_rows_;

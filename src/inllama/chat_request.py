@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import inllama._core as _core
 from inllama.chat_format import ChatFormat, ChatPrompt, ChatReader, PreparedPrompt
 from inllama.chat_params import ChatOptions
-from inllama.errors import InvalidRequestError, UnsupportedError
+from inllama.errors import GrammarError, InvalidRequestError, UnsupportedError
 from inllama.messages import Messages, normalized, to_json
 from inllama.options import split_keywords
 from inllama.output_types import OutputType
@@ -78,6 +78,8 @@ class ChatCall:
         self._call = Template(engine, params, {**sampling, **asked}, is_streaming=is_streaming)
         self._template = engine.chat_template(chat.chat_template)
         self._tools = tools_of(chat.tools)
+        for tool in self._tools:
+            _check_parameters(tool)
         self._choice = ToolChoice.of(chat.tool_choice, self._tools)
         self._reasons = self._checked_reasoning()
         if self._call.structure is not None and self._choice.mode == "required":
@@ -215,6 +217,15 @@ def _tools_start(prepared: PreparedPrompt, reasoning: Reasoning | None) -> dict[
     if reasoning is not None and reasoning.is_open:
         start["beyond"] = list(reasoning.ends)
     return dict(start)
+
+
+def _check_parameters(tool: Tool) -> None:
+    from inllama.structure import grammar_of  # with the first tool: it takes a while
+
+    try:
+        grammar_of("json_schema", tool.parameters)
+    except GrammarError as problem:
+        raise GrammarError(f"the parameters of {tool.name}: {problem}", **problem.fields, tool=tool.name) from None
 
 
 def _check_carries_structure(prepared: PreparedPrompt, reasoning: Reasoning | None, opened: str) -> None:

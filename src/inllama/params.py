@@ -160,12 +160,13 @@ class RequestOptions(Options):
         high=1000,
     )
     cache_salt: str = option("Prefixes are shared only with requests that have the same one.", "")
-    logprobs: int | None = option(
-        "Report the log-probability of each token, before any sampling option, and of so many likeliest ones.",
+    logprobs: bool | int | None = option(
+        "Report the log-probability of each token, before any sampling option; a number: and of so many likeliest ones.",
         None,
         low=0,
         high=1000,
     )
+    top_logprobs: int | None = option("With logprobs=True: of so many likeliest tokens too.", None, low=0, high=1000)
     logits_processors: tuple[Callable[..., Any], ...] = option(
         "Functions of (token_ids, logits) that change the logits in place or return others, before any sampling "
         "option; called on a thread of the engine's, while other requests go on.",
@@ -173,6 +174,18 @@ class RequestOptions(Options):
         each=Callable,  # type: ignore[arg-type]
     )
     parse_special: bool = option("Turn the spelling of control tokens in the prompt into those tokens.", False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.top_logprobs is not None and self.logprobs is not True:
+            raise self.error("top_logprobs", self.top_logprobs, "has no effect without logprobs=True")
+
+    @property
+    def n_logprobs(self) -> int:
+        """Likeliest tokens that are reported at each place; -1: not even the chosen one."""
+        if self.logprobs is None or self.logprobs is False:
+            return -1
+        return self.top_logprobs or 0 if self.logprobs is True else self.logprobs
 
 
 @dataclass(frozen=True, kw_only=True)

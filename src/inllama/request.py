@@ -137,7 +137,7 @@ class Template:
             "timeout_s": None,
             "priority": request.priority,
             "cache_salt": request.cache_salt,
-            "logprobs": -1 if request.logprobs is None else request.logprobs,
+            "logprobs": request.n_logprobs,
             "is_streaming": is_streaming,
             "spelled_token_ids": [],
             "n_scored": 0,

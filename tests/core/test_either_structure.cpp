@@ -19,7 +19,9 @@ std::string next(MaskSource& source) {
     CHECK(source.fill(mask.data()));
     std::string bytes;
     for (int i = 0; i < 256; i++) {
-        bytes += (mask[static_cast<size_t>(i) / 32] >> (i % 32) & 1) != 0 ? std::string(1, static_cast<char>(i)) : "";
+        bytes += (mask[static_cast<size_t>(i) / 32] >> (i % 32) & 1) != 0
+                     ? std::string(1, static_cast<char>(i))
+                     : "";
     }
     return bytes;
 }

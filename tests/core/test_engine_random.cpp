@@ -48,6 +48,7 @@ class Trial {
             engine_.receive();
             read_slowly();
         }
+        read_slowly(); // it may have been empty before that
         CHECK(engine_.loop.is_empty());
         CHECK(!engine_.loop.step());
         for (const auto& [id, asked] : asked_) {

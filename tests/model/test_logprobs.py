@@ -170,3 +170,17 @@ def test_parts_of_a_character_are_spelled_in_bytes() -> None:
     assert found["tokens"] == ["a", "bytes:\\xf0", "bytes:\\x9f\\x98", "bytes:\\x80", "b"]
     assert found["text_offset"] == [0, 1, 1, 1, 2]
     assert set(found["top_logprobs"][0]) == {"bytes:\\x9f", "bytes:\\x98", "a"}
+
+
+def test_logprobs_as_openai_asks_for_them(llm: LLM) -> None:
+    three = llm.generate(PROMPT, max_tokens=4, temperature=0, logprobs=True, top_logprobs=3).logprobs
+    assert three is not None
+    assert [len(one.top) for one in three] == [3] * 4
+    none = llm.generate(PROMPT, max_tokens=4, temperature=0, logprobs=True).logprobs
+    assert none is not None
+    assert [one.top for one in none] == [()] * 4
+    assert llm.generate(PROMPT, max_tokens=1, logprobs=False).logprobs is None
+    with pytest.raises(InvalidRequestError, match="no effect without logprobs=True"):
+        llm.generate(PROMPT, top_logprobs=3)
+    token = llm.chat("Hello!", max_tokens=1, logprobs=True).to_dict()["choices"][0]["logprobs"]["content"][0]
+    assert bytes(token["bytes"]).decode("utf-8", "replace") == token["token"]

@@ -98,6 +98,16 @@ def test_a_call_of_something_that_was_not_declared_raises() -> None:
         fake('<tool_call>{"name": "format_disk", "arguments": {}}</tool_call>').chat("Hi", tools=[get_weather])
 
 
+def test_schemas_of_tools_that_cannot_be_enforced_are_refused_at_once() -> None:
+    declared = {"name": "f", "parameters": {"type": "object", "properties": {"n": {"type": "integer", "not": {}}}}}
+    llm = fake("Hello!")
+    with pytest.raises(GrammarError, match="the parameters of f") as caught:
+        llm.chat("Hi", tools=[{"type": "function", "function": declared}])
+    assert caught.value.tool == "f"
+    assert caught.value.pointer == "/properties/n/not"
+    assert llm.stats().submitted == 0
+
+
 def test_an_answer_that_cannot_be_parsed_is_plain_content_with_a_remark() -> None:
     reply = fake("<tool_call>{oops</tool_call>").chat("Hi", tools=[get_weather])
     assert reply.message.content == "<tool_call>{oops</tool_call>"

@@ -33,7 +33,7 @@ def _add_flag(group: argparse._ArgumentGroup, cls: type[Options], item: Field[An
     if rules["default"] not in (None, (), {}):
         text += f" (default: {rules['default']})"
     text = text.replace("%", "%%")
-    if bool in kinds and str not in kinds:
+    if bool in kinds and not {str, int} & set(kinds):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     elif tuple in kinds:
         group.add_argument(
