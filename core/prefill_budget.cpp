@@ -15,7 +15,7 @@ constexpr double kUnnoticed = 0.005;
 // Of a new measurement in the average.
 constexpr double kWeight = 0.3;
 // As long as nothing is measured.
-constexpr int kFirstRows = 32;
+constexpr int kFirstRows = 16;
 // Whatever they cost: prompts must get on.
 constexpr int kLeastRows = 4;
 // After so many steps with prompts beside them the outputs have one alone, to be measured again: what a step

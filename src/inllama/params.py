@@ -161,7 +161,7 @@ class RequestOptions(Options):
     )
     cache_salt: str = option("Prefixes are shared only with requests that have the same one.", "")
     logprobs: bool | int | None = option(
-        "Report the log-probability of each token, before any sampling option; a number: and of so many likeliest ones.",
+        "Report the log-probability of each token, before any sampling option; a number: of so many likeliest ones.",
         None,
         low=0,
         high=1000,

@@ -57,9 +57,9 @@ PrefillBudget measured(const Machine& machine, int n_decode) {
 
 TEST("nothing measured: a moderate number of rows beside the outputs, more if more prompts profit") {
     const PrefillBudget budget(512);
-    CHECK_EQ(budget.share(8, 1).n_rows, 32);
+    CHECK_EQ(budget.share(8, 1).n_rows, 16);
     CHECK(!budget.share(8, 1).is_alone);
-    CHECK_EQ(budget.share(1, 4).n_rows, 128);
+    CHECK_EQ(budget.share(1, 4).n_rows, 64);
     CHECK_EQ(PrefillBudget(5).share(8, 1).n_rows, 5);
 }
 
