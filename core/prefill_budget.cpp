@@ -7,9 +7,9 @@ namespace inllama {
 
 namespace {
 
-// Prompts may take so much longer than a step without them. The gap between tokens is this and one more: two
-// and a half such steps, so that the longest ones, where a row costs more than was foreseen, stay below four.
-constexpr double kTimes = 1.5;
+// Prompts may take as long as a step without them. The gap between tokens is two such steps, which are slower
+// themselves once a long prompt is in memory: still below four of those before it came.
+constexpr double kTimes = 1.0;
 // Nobody sees a gap of this length.
 constexpr double kUnnoticed = 0.005;
 // Of a new measurement in the average.

@@ -102,7 +102,7 @@ TEST("prompts have large steps of their own where these are cheaper and short en
 }
 
 TEST("a new prompt begins with the cheapest rows that were measured") {
-    const Machine shallow{0.08, 0.01, 0.0015};
+    const Machine shallow{0.08, 0.01, 0.0012};
     PrefillBudget budget = measured(shallow, 8);
     longest_gap(budget, shallow, 8, 1);
     CHECK(budget.share(8, 1).is_alone);
