@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -11,42 +10,13 @@ from inllama.async_chat_stream import AsyncChatStream
 from inllama.async_llm import AsyncLLM
 from inllama.chat_outputs import ChatCompletion, ChatEvent
 from inllama.errors import ContextFullError, InvalidRequestError
-from inllama.history import History, JsonMessage, Overflow, message_of
-from inllama.messages import Messages
+from inllama.history import message_of
+from inllama.talk import Talk
 from inllama.tool_rounds import MAX_TOOL_ROUNDS, ToolRounds
 
 
-class AsyncConversation:
+class AsyncConversation(Talk[AsyncLLM]):
     """``Conversation`` over an ``AsyncLLM``; one task at a time. Arguments as there."""
-
-    def __init__(
-        self,
-        llm: AsyncLLM,
-        *,
-        system: str | None = None,
-        messages: Messages = (),
-        overflow: Overflow = "raise",
-        **options: Any,
-    ) -> None:
-        self._llm = llm
-        self._history = History(messages, overflow)
-        self._options = options
-        if system is not None:
-            self.system = system
-
-    @property
-    def messages(self) -> tuple[JsonMessage, ...]:
-        """Everything that was said, in OpenAI's shape."""
-        return tuple(self._history.messages)
-
-    @property
-    def system(self) -> str | None:
-        """The instructions, which may be changed between turns."""
-        return self._history.system
-
-    @system.setter
-    def system(self, text: str | None) -> None:
-        self._history.system = text
 
     async def send(
         self, said: Any, *, tools: Sequence[Any] | None = None, max_tool_rounds: int = MAX_TOOL_ROUNDS, **options: Any
@@ -65,35 +35,6 @@ class AsyncConversation:
         The turn becomes part of the conversation when it was read to its end.
         """
         return AsyncTurn(self, said, tools, max_tool_rounds, {**self._options, **options})
-
-    def undo(self) -> str | None:
-        """Take the last turn back; returns what the user had said."""
-        return self._history.undo()
-
-    def fork(self) -> AsyncConversation:
-        """Return another conversation that begins with the same messages; they are computed once."""
-        made = AsyncConversation(self._llm, overflow=self._history.overflow, **self._options)
-        made._history = self._history.copy()
-        return made
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the messages to a file, as JSON."""
-        self._history.save(path)
-
-    @classmethod
-    def load(
-        cls, llm: AsyncLLM, path: str | os.PathLike[str], *, overflow: Overflow = "raise", **options: Any
-    ) -> AsyncConversation:
-        """Return the conversation that ``save`` wrote; errors as ``Conversation.load``."""
-        made = cls(llm, overflow=overflow, **options)
-        made._history = History.load(path, overflow)
-        return made
-
-    def __len__(self) -> int:
-        return len(self._history.messages)
-
-    def __repr__(self) -> str:
-        return f"AsyncConversation({self._llm!r}, {len(self)} messages)"
 
 
 class AsyncTurn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -10,13 +9,13 @@ from typing import Any, Self
 from inllama.chat_outputs import ChatCompletion, ChatEvent
 from inllama.chat_stream import ChatStream
 from inllama.errors import ContextFullError, InvalidRequestError
-from inllama.history import History, JsonMessage, Overflow, message_of
+from inllama.history import message_of
 from inllama.llm import LLM
-from inllama.messages import Messages
+from inllama.talk import Talk
 from inllama.tool_rounds import MAX_TOOL_ROUNDS, ToolRounds
 
 
-class Conversation:
+class Conversation(Talk[LLM]):
     """A chat that remembers what was said. One thread at a time.
 
     Only what is new in a turn is computed: the engine remembers the rest.
@@ -36,35 +35,6 @@ class Conversation:
             or a function that is given the messages and returns fewer.
         **options: Options of every turn, as of ``LLM.chat``.
     """
-
-    def __init__(
-        self,
-        llm: LLM,
-        *,
-        system: str | None = None,
-        messages: Messages = (),
-        overflow: Overflow = "raise",
-        **options: Any,
-    ) -> None:
-        self._llm = llm
-        self._history = History(messages, overflow)
-        self._options = options
-        if system is not None:
-            self.system = system
-
-    @property
-    def messages(self) -> tuple[JsonMessage, ...]:
-        """Everything that was said, in OpenAI's shape."""
-        return tuple(self._history.messages)
-
-    @property
-    def system(self) -> str | None:
-        """The instructions, which may be changed between turns."""
-        return self._history.system
-
-    @system.setter
-    def system(self, text: str | None) -> None:
-        self._history.system = text
 
     def send(
         self, said: Any, *, tools: Sequence[Any] | None = None, max_tool_rounds: int = MAX_TOOL_ROUNDS, **options: Any
@@ -92,39 +62,6 @@ class Conversation:
         The turn becomes part of the conversation when it was read to its end.
         """
         return Turn(self, said, tools, max_tool_rounds, {**self._options, **options})
-
-    def undo(self) -> str | None:
-        """Take the last turn back; returns what the user had said."""
-        return self._history.undo()
-
-    def fork(self) -> Conversation:
-        """Return another conversation that begins with the same messages; they are computed once."""
-        made = Conversation(self._llm, overflow=self._history.overflow, **self._options)
-        made._history = self._history.copy()
-        return made
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the messages to a file, as JSON."""
-        self._history.save(path)
-
-    @classmethod
-    def load(
-        cls, llm: LLM, path: str | os.PathLike[str], *, overflow: Overflow = "raise", **options: Any
-    ) -> Conversation:
-        """Return the conversation that ``save`` wrote.
-
-        Raises:
-            StateError: The file is no conversation, or of a version that is not known.
-        """
-        made = cls(llm, overflow=overflow, **options)
-        made._history = History.load(path, overflow)
-        return made
-
-    def __len__(self) -> int:
-        return len(self._history.messages)
-
-    def __repr__(self) -> str:
-        return f"Conversation({self._llm!r}, {len(self)} messages)"
 
 
 class Turn:
