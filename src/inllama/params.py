@@ -175,14 +175,15 @@ class RequestOptions(Options):
     )
     parse_special: bool = option("Turn the spelling of control tokens in the prompt into those tokens.", False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.top_logprobs is not None and self.logprobs is not True:
-            raise self.error("top_logprobs", self.top_logprobs, "has no effect without logprobs=True")
-
     @property
     def n_logprobs(self) -> int:
-        """Likeliest tokens that are reported at each place; -1: not even the chosen one."""
+        """Likeliest tokens that are reported at each place; -1: not even the chosen one.
+
+        Raises:
+            InvalidRequestError: ``top_logprobs`` would have no effect.
+        """
+        if self.top_logprobs is not None and self.logprobs is not True:
+            raise self.error("top_logprobs", self.top_logprobs, "has no effect without logprobs=True")
         if self.logprobs is None or self.logprobs is False:
             return -1
         return self.top_logprobs or 0 if self.logprobs is True else self.logprobs

@@ -96,7 +96,7 @@ def test_range_is_checked(llm: LLM) -> None:
         with pytest.raises(InvalidRequestError, match="logprobs"):
             llm.generate(PROMPT, logprobs=wrong)
     with pytest.raises(TypeError, match="logprobs"):
-        llm.generate(PROMPT, logprobs=True)
+        llm.generate(PROMPT, logprobs="2")
 
 
 @pytest.mark.parametrize("n", [1, 3])
