@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bench.llama_server import LlamaServer
 from bench.measure import Case, interleave, ratios
 from bench.native import model_path
@@ -14,6 +16,12 @@ N_NEW = 32
 TARGET = 1.10
 
 
+# What was measured of each side; the first is what the cases are about, the second may be its best flags.
+OURS = ("inllama", "inllama, no flash attention")
+WORK = ("the work", "the work, -fa off")
+SERVER = "llama-server"
+
+
 class Sides:
     """Each side measures the cold burst, and right after it the same burst again."""
 
@@ -21,30 +29,30 @@ class Sides:
         self._model = model
         self._server = server
         self._prompts = Prompts()
-        self.warm: dict[str, list[float]] = {"inllama": [], "the work left": [], "llama-server": []}
+        self.warm: dict[str, list[float]] = {name: [] for name in (*OURS, *WORK, SERVER)}
 
     def _burst(self) -> list[list[int]]:
         return self._prompts.many(N_RUNNING, N_OWN, self._prompts.one(N_SHARED))
 
-    def ours(self) -> float:
+    def ours(self, name: str, flash_attention: str) -> float:
         """Return seconds of the burst in a new engine."""
         burst = self._burst()
-        with new_engine(self._model) as engine:
+        with new_engine(self._model, flash_attention=flash_attention) as engine:
             cold = generate_s(engine, burst, N_NEW)
-            self.warm["inllama"].append(generate_s(engine, burst, N_NEW))
+            self.warm[name].append(generate_s(engine, burst, N_NEW))
         return cold
 
-    def work(self) -> float:
+    def work(self, name: str, flash_attention: str) -> float:
         """Return seconds of the same computation without requests."""
-        row = batched_bench(N_SHARED, N_NEW, unified=True, shared=True)
-        self.warm["the work left"].append(row["t_tg"])
+        row = batched_bench(N_SHARED, N_NEW, unified=True, shared=True, flash_attention=flash_attention)
+        self.warm[name].append(row["t_tg"])
         return row["t_pp"] + row["t_tg"] + N_RUNNING * N_OWN / row["speed_pp"]
 
     def server(self) -> float:
         """Return seconds of a burst whose prefix the server has not seen."""
         burst = self._burst()
         cold = self._server.complete_all_s(burst, N_NEW)
-        self.warm["llama-server"].append(self._server.complete_all_s(burst, N_NEW))
+        self.warm[SERVER].append(self._server.complete_all_s(burst, N_NEW))
         return cold
 
 
@@ -53,13 +61,20 @@ def measure_burst(n_rounds: int) -> list[Case]:
     with Model(model_path()) as model, LlamaServer() as server:
         sides = Sides(model, server)
         server.complete_all_s(Prompts(seed=0).many(N_RUNNING, 16), 2)  # warms up, as the others do
-        cold = interleave({"inllama": sides.ours, "the work": sides.work, "llama-server": sides.server}, n_rounds)
+        cold = interleave(
+            {
+                **{name: partial(sides.ours, name, flag) for name, flag in zip(OURS, ("on", "off"), strict=True)},
+                **{name: partial(sides.work, name, flag) for name, flag in zip(WORK, ("on", "off"), strict=True)},
+                SERVER: sides.server,
+            },
+            n_rounds,
+        )
     setting = (
         f"{N_RUNNING} requests, {N_SHARED} shared and {N_OWN} own prompt tokens, {N_NEW} new ones each. inllama: wall "
         "time of one LLM.generate of all of them, engine defaults. "
     )
     beside = "Beside it llama-server, the same requests from as many threads over HTTP, one slot each, "
-    return [
+    cases = [
         Case(
             name="cold burst",
             method=(
@@ -69,7 +84,7 @@ def measure_burst(n_rounds: int) -> list[Case]:
             ),
             series=cold,
             unit="s",
-            figure=ratios(cold["inllama"], cold["the work"]),
+            figure=ratios(cold[OURS[0]], cold[WORK[0]]),
             figure_unit="x",
             target=TARGET,
             at_least=False,
@@ -84,10 +99,11 @@ def measure_burst(n_rounds: int) -> list[Case]:
             ),
             series=sides.warm,
             unit="s",
-            figure=ratios(sides.warm["inllama"], sides.warm["the work left"]),
+            figure=ratios(sides.warm[OURS[0]], sides.warm[WORK[0]]),
             figure_unit="x",
             target=TARGET,
             at_least=False,
             notes=settings(),
         ),
     ]
+    return [*cases, *(case.at_best(OURS, WORK) for case in cases)]

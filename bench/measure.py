@@ -10,11 +10,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import inllama
 from inllama._core import usable_cores
@@ -58,6 +58,12 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     return [one / other for one, other in zip(above, below, strict=True)]
 
 
+def best(series: Mapping[str, Sequence[float]], names: Iterable[str], *, at_least: bool) -> str:
+    """Return which of the named series has the best median: the largest with ``at_least``, else the smallest."""
+    choose = max if at_least else min
+    return choose(names, key=lambda name: statistics.median(series[name]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One measured question.
@@ -89,6 +95,18 @@ class Case:
         """Whether the median reaches the target."""
         median = statistics.median(self.figure)
         return median >= self.target if self.at_least else median <= self.target
+
+    def at_best(self, ours: Iterable[str], theirs: Iterable[str]) -> Self:
+        """Return the same question with each side at the flags that are best for it, of those that were measured."""
+        # A ratio that should be large is one of speeds.
+        one = best(self.series, ours, at_least=self.at_least)
+        other = best(self.series, theirs, at_least=self.at_least)
+        return replace(
+            self,
+            name=f"{self.name}, best flags",
+            figure=ratios(self.series[one], self.series[other]),
+            notes={**self.notes, "best": [one, other]},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for the result file."""

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -91,8 +92,8 @@ def measure_chain(model: Model, chain: Chain, rows: dict[str, Rows], folder: Pat
     sides: dict[str, Callable[[], float]] = {}
     for shape, numbers in rows.items():
         path = folder / f"{shape}.f32"
-        sides[shape] = lambda numbers=numbers: ours_us(model, chain, numbers)  # type: ignore[misc]
-        sides[f"llama.cpp {shape}"] = lambda path=path: theirs_us(chain, n_vocab, path)  # type: ignore[misc]
+        sides[shape] = partial(ours_us, model, chain, numbers)
+        sides[f"llama.cpp {shape}"] = partial(theirs_us, chain, n_vocab, path)
     series = interleave(sides, n_rounds, 0.1)
     return Case(
         name=f"sample one row: {chain.title}",

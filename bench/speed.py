@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 
 from bench.measure import Case, interleave, ratios
 from bench.native import MODEL, model_path, run_json, tool
-from inllama import LLM, build_info
+from inllama import LLM, Engine, Model, build_info
 
 N_THREADS = 2
 N_UBATCH = 512
 N_PROMPT = 512
 N_NEW = 128
 TARGET = 0.98
+# What was measured of each side; the first is what the case is about, the second may be its best flags.
+OURS = ("inllama", "inllama, no flash attention")
+THEIRS = ("llama-bench", "llama-bench -fa off")
 
 
-def llama_bench(n_prompt: int, n_new: int) -> float:
+def llama_bench(n_prompt: int, n_new: int, flash_attention: str) -> float:
     """Return llama-bench's tokens per second; it warms up by itself."""
-    command = [tool("llama-bench"), "-m", model_path(), "-r", "1", "-o", "json", "-fa", "on"]
+    command = [tool("llama-bench"), "-m", model_path(), "-r", "1", "-o", "json", "-fa", flash_attention]
     command += ["-p", str(n_prompt), "-n", str(n_new), "-t", str(N_THREADS), "-ub", str(N_UBATCH)]
     (row,) = run_json(*command)
     if not build_info().llama_cpp_commit.startswith(row["build_commit"]):
@@ -30,11 +34,12 @@ def llama_bench(n_prompt: int, n_new: int) -> float:
 class Ours:
     """One ``LLM``, kept for all rounds."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Model, flash_attention: str) -> None:
         # Each prompt is computed, as in llama-bench.
-        self._llm = LLM(
-            model_path(), n_threads=N_THREADS, step_tokens=N_UBATCH, flash_attention="on", prefix_cache=False
+        self._engine = Engine(
+            model, n_threads=N_THREADS, step_tokens=N_UBATCH, flash_attention=flash_attention, prefix_cache=False
         )
+        self._llm = LLM(self._engine)
         random = np.random.default_rng(1)
         self._prompt: list[int] = random.integers(0, 150_000, N_PROMPT).tolist()
 
@@ -62,18 +67,36 @@ class Ours:
         return time.perf_counter() - started
 
     def close(self) -> None:
-        """Free the model."""
-        self._llm.close()
+        """Free the engine."""
+        self._engine.close()
 
 
 def measure_speed(n_rounds: int) -> list[Case]:
     """Measure decode and prefill."""
-    ours = Ours()
-    decode = interleave({"inllama": ours.decode, "llama-bench": lambda: llama_bench(0, N_NEW)}, n_rounds)
-    prefill = interleave({"inllama": ours.prefill, "llama-bench": lambda: llama_bench(N_PROMPT, 0)}, n_rounds)
-    ours.close()
+    with Model(model_path()) as model:
+        ours, without = Ours(model, "on"), Ours(model, "off")
+        decode = interleave(
+            {
+                OURS[0]: ours.decode,
+                OURS[1]: without.decode,
+                THEIRS[0]: partial(llama_bench, 0, N_NEW, "on"),
+                THEIRS[1]: partial(llama_bench, 0, N_NEW, "off"),
+            },
+            n_rounds,
+        )
+        prefill = interleave(
+            {
+                OURS[0]: ours.prefill,
+                OURS[1]: without.prefill,
+                THEIRS[0]: partial(llama_bench, N_PROMPT, 0, "on"),
+                THEIRS[1]: partial(llama_bench, N_PROMPT, 0, "off"),
+            },
+            n_rounds,
+        )
+        ours.close()
+        without.close()
     settings = {"n_threads": N_THREADS, "n_ubatch": N_UBATCH, "flash_attention": "on", "model": MODEL.name}
-    return [
+    cases = [
         Case(
             name=f"decode tg{N_NEW}",
             method=(
@@ -83,7 +106,7 @@ def measure_speed(n_rounds: int) -> list[Case]:
             ),
             series=decode,
             unit="tokens/s",
-            figure=ratios(decode["inllama"], decode["llama-bench"]),
+            figure=ratios(decode[OURS[0]], decode[THEIRS[0]]),
             figure_unit="x",
             target=TARGET,
             at_least=True,
@@ -97,10 +120,11 @@ def measure_speed(n_rounds: int) -> list[Case]:
             ),
             series=prefill,
             unit="tokens/s",
-            figure=ratios(prefill["inllama"], prefill["llama-bench"]),
+            figure=ratios(prefill[OURS[0]], prefill[THEIRS[0]]),
             figure_unit="x",
             target=TARGET,
             at_least=True,
             notes=settings,
         ),
     ]
+    return [*cases, *(case.at_best(OURS, THEIRS) for case in cases)]

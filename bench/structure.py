@@ -6,6 +6,7 @@ import json
 import statistics
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,14 +76,14 @@ def measure_speed(n_rounds: int) -> list[Case]:
         LLM(engine).generate(prompts.one(N_PROMPT), json_schema=SCHEMA, max_tokens=4)  # compiles it
         for n_requests, name in ((1, "alone"), (N_RUNNING, f"in a batch of {N_RUNNING}")):
 
-            def measured(n: int = n_requests, **options: Any) -> float:
+            def measured(n: int, **options: Any) -> float:
                 return tokens_per_s(engine, prompts.many(n, N_PROMPT), **options)
 
             series = interleave(
                 {
-                    "constrained": lambda measured=measured: measured(json_schema=SCHEMA),  # type: ignore[misc]
-                    "free": lambda measured=measured: measured(ignore_eos=True),  # type: ignore[misc]
-                    "llama.cpp's sampler": lambda measured=measured: measured(grammar=GRAMMAR),  # type: ignore[misc]
+                    "constrained": partial(measured, n_requests, json_schema=SCHEMA),
+                    "free": partial(measured, n_requests, ignore_eos=True),
+                    "llama.cpp's sampler": partial(measured, n_requests, grammar=GRAMMAR),
                 },
                 n_rounds,
             )

@@ -75,9 +75,11 @@ def generate_s(engine: Engine, prompts: list[list[int]], n_new: int) -> float:
     return elapsed
 
 
-def batched_bench(n_prompt: int, n_new: int, *, unified: bool, shared: bool = False) -> Mapping[str, float]:
+def batched_bench(
+    n_prompt: int, n_new: int, *, unified: bool, shared: bool = False, flash_attention: str = "on"
+) -> Mapping[str, float]:
     """Return a row of llama-batched-bench, with the same context; it warms up by itself."""
-    command = [tool("llama-batched-bench"), "-m", model_path(), "-fa", "on", "--output-format", "jsonl"]
+    command = [tool("llama-batched-bench"), "-m", model_path(), "-fa", flash_attention, "--output-format", "jsonl"]
     command += ["-c", str(N_CTX), "-t", str(N_THREADS), "-ub", str(N_UBATCH), "-kvu" if unified else "-no-kvu"]
     command += ["-npp", str(n_prompt), "-ntg", str(n_new), "-npl", str(N_RUNNING), *(["-pps"] if shared else [])]
     (row,) = run_jsonl(*command)

@@ -40,10 +40,12 @@ foreach(library llama ggml ggml-base ggml-cpu)
 endforeach()
 
 if(INLLAMA_BENCH_TOOLS)
-    # llama.cpp has no tools that time these alone.
-    foreach(name tokenize sample)
-        add_executable(bench-${name} ${PROJECT_SOURCE_DIR}/bench/${name}.cpp)
+    # llama.cpp has no tools for these alone.
+    foreach(name tokenize sample schema-grammar)
+        string(REPLACE "-" "_" source ${name})
+        add_executable(bench-${name} ${PROJECT_SOURCE_DIR}/bench/${source}.cpp)
         target_link_libraries(bench-${name} PRIVATE llama)
         set_target_properties(bench-${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
     endforeach()
+    target_link_libraries(bench-schema-grammar PRIVATE llama-common)
 endif()

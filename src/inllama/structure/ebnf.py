@@ -79,14 +79,16 @@ class Grammar:
             self._names[key] = self.define(self.reserve(), alternatives)
         return self._names[key]
 
-    def limited(self, pattern: str, n_characters: int) -> str:
+    def limited(self, pattern: str, n_characters: int, behind: str = "") -> str:
         """Return the name of a rule for texts that match a pattern of xgrammar's, of so many characters at most.
 
         The pattern must match each text that it matches also with another end, or be able to end within the limit.
+        ``behind`` is what follows, in EBNF: so it is known before which tokens that hold its end too are possible.
         """
-        key = f"{n_characters} {pattern}"
+        key = f"{n_characters} {pattern} {behind}"
         if key not in self._names:
-            self._names[key] = self.define(self.reserve(), [matching(pattern)])
+            body = f"{matching(pattern)} (= {behind})" if behind else matching(pattern)
+            self._names[key] = self.define(self.reserve(), [body])
             self._limits[self._names[key]] = n_characters
         return self._names[key]
 

@@ -75,9 +75,13 @@ class JsonText:
     @cached_property
     def string(self) -> str:
         """Any string."""
-        # What follows a string, so that it is known before which tokens that hold its end too are possible.
-        behind = f"(= {self.space} [\\u002c\\u003a\\u005d\\u007d])"
-        return self._grammar.rule(f"{matching(f'{_QUOTE}{_CHARACTER}*{_QUOTE}')} {behind}")
+        # So it is known before which tokens that hold the end of a string too are possible.
+        return self._grammar.rule(f"{matching(f'{_QUOTE}{_CHARACTER}*{_QUOTE}')} (= {self._behind})")
+
+    @cached_property
+    def _behind(self) -> str:
+        """What follows a string: the sign behind a key or a value; nothing, if the text is a string."""
+        return f"{self.space} [\\u002c\\u003a\\u005d\\u007d]"
 
     def string_of(self, minimum: int, maximum: int | None) -> str:
         """Return the strings with so many characters, which are counted as they are written: an escape is several."""
@@ -89,8 +93,9 @@ class JsonText:
             return self._grammar.rule(matching(f"{_QUOTE}{_CHARACTER}{{{minimum},{maximum}}}{_QUOTE}"))
         body = repeated(_CHARACTER, minimum, None)
         if maximum is None:
-            return self._grammar.rule(matching(f"{_QUOTE}{body}{_QUOTE}"))
-        return self._grammar.rule(f'"\\u0022" {self._grammar.limited(body, maximum)} "\\u0022"')
+            return self._grammar.rule(f"{matching(f'{_QUOTE}{body}{_QUOTE}')} (= {self._behind})")
+        behind = f'"\\u0022" {self._behind}'
+        return self._grammar.rule(f'"\\u0022" {self._grammar.limited(body, maximum, behind)} "\\u0022"')
 
     def string_matching(self, pattern: str, *, is_whole: bool = False) -> str:
         """Return the strings in which a regular expression matches; with ``is_whole``, all of the string.

@@ -1,0 +1,48 @@
+"""Every grammar that llama.cpp's chat layer writes for its templates becomes masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chats import CLOCK, QUESTION, TEMPLATES, WEATHER, inputs
+
+from inllama import Engine, TemplateError
+from inllama._core import ChatTemplate
+
+ASKED: dict[str, dict[str, Any]] = {
+    "auto": inputs([QUESTION], tools=[WEATHER, CLOCK]),
+    "several": inputs([QUESTION], tools=[WEATHER, CLOCK], parallel_tool_calls=True),
+    "required": inputs([QUESTION], tools=[WEATHER, CLOCK], tool_choice="required"),
+    "schema": inputs([QUESTION], json_schema={"type": "object", "properties": {"a": {"type": "integer"}}}),
+}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine("demo", n_ctx=256, max_running=1) as started:
+        yield started
+
+
+def grammars(engine: Engine, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield what the chat layer writes for a template, by what was asked for."""
+    template = ChatTemplate(engine.model, path.read_text(encoding="utf-8"))
+    for name, asked in ASKED.items():
+        try:
+            grammar = template.prepare(asked).grammar
+        except TemplateError:
+            continue  # it refuses such a conversation
+        if grammar is not None:
+            yield name, grammar
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_every_grammar_of_a_template_becomes_masks(engine: Engine, path: Path) -> None:
+    found = dict(grammars(engine, path))
+    for name, grammar in found.items():
+        structure = engine.structure("grammar", grammar)
+        assert structure.is_compiled, name
+        assert structure.start().fill().any(), name
+    assert found
