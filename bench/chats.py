@@ -158,7 +158,7 @@ def measure_turns(n_rounds: int) -> list[Case]:
             said = "What sound does a dog make?"
             before = 0
             for _ in range(N_TURNS):
-                before = len(llm.render_chat([*talk.messages]).tokens) if talk.messages else 0
+                before = len(llm.render_chat([*talk.messages]).token_ids) if talk.messages else 0
                 reply = talk.send(said)
             n_new = reply.usage.prompt_tokens - before + len(llm.engine.encode(said))
             n_computed = reply.usage.prompt_tokens - reply.usage.cached_tokens

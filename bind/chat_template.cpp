@@ -96,7 +96,7 @@ void bind_chats(nb::module_& m) {
         .def_prop_ro(
             "text", [](const RenderedChat& self) { return text_of(self.text); }, "The prompt as text.")
         .def_prop_ro(
-            "tokens", [](const RenderedChat& self) { return to_array(std::vector<Token>(self.tokens)); },
+            "token_ids", [](const RenderedChat& self) { return to_array(std::vector<Token>(self.tokens)); },
             nb::rv_policy::move,
             "The prompt as tokens, int32, with the beginning token if the model asks for it.");
     nb::class_<PreparedChat, RenderedChat>(m, "PreparedChat", "A prompt, and how answers to it are written.")

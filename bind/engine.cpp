@@ -60,13 +60,13 @@ PyEngine::SamplerMaker masked(PyEngine::SamplerMaker inner, const nb::dict& requ
     };
 }
 
-PyStructure compiled_structure(StructureCompiler& compiler, const std::string& kind, const std::string& text,
+PyStructure compiled_structure(StructureCompiler& compiler, const std::string& kind, const GbnfSource& source,
                                const StructureCompiler::FindToken& find_token) {
     if (kind == "ebnf") {
-        return {compiler.compile(text, "root"), ""};
+        return {compiler.compile(source.text, "root"), ""};
     }
-    auto compiled = compiler.compile_gbnf(text, find_token);
-    return {compiled, compiled ? "" : text};
+    auto compiled = compiler.compile_gbnf(source, find_token);
+    return {compiled, compiled ? "" : source.text};
 }
 
 namespace {
@@ -96,12 +96,13 @@ class LlamaEngine : public PyEngine {
 
     void check_token(Token token) const override { tokenizer_->check_token(token); }
 
-    PyStructure structure(const std::string& kind, const std::string& text) const override {
-        PyStructure made = compiled_structure(*structures_, kind, text, [this](std::string_view name) {
+    PyStructure structure(const std::string& kind, const GbnfSource& source) const override {
+        PyStructure made = compiled_structure(*structures_, kind, source, [this](std::string_view name) {
             return tokenizer_->named_token(name);
         });
         if (!made.compiled) {
-            const Sampler probe(tokenizer_, {Grammar{text, "root", {}, {}, false}, Greedy{}}); // or throws
+            const Sampler probe(tokenizer_,
+                                {Grammar{source.text, "root", {}, {}, false}, Greedy{}}); // or throws
         }
         return made;
     }
@@ -300,12 +301,19 @@ void bind_engine(nb::module_& m) {
              "rejected.")
         .def(
             "structure",
-            [](const PyEngine& self, const std::string& kind, nb::str text) {
-                const std::string copy(utf8(text));
-                return call_native([&] { return self.structure(kind, copy); });
+            [](const PyEngine& self, const std::string& kind, nb::str text, std::vector<Token> spelled,
+               const std::string& hole, const std::string& filling) {
+                std::sort(spelled.begin(), spelled.end());
+                const GbnfSource source{std::string(utf8(text)), std::move(spelled), hole, filling};
+                return call_native([&] { return self.structure(kind, source); });
             },
-            "kind"_a, "text"_a,
-            "Return what a grammar, ``gbnf`` or ``ebnf``, asks of an output; the same one is compiled once.")
+            "kind"_a, "text"_a, "spelled"_a = nb::list(), "hole"_a = "", "filling"_a = "",
+            nb::sig("def structure(self, kind: str, text: str, spelled: collections.abc.Sequence[int] = (), "
+                    "hole: str = '', filling: str = '') -> Structure"),
+            "Return what a grammar, ``gbnf`` or ``ebnf``, asks of an output; the same one is compiled once. "
+            "For "
+            "GBNF: control tokens whose spelling is text of the output, and a rule whose place an ``ebnf`` "
+            "takes.")
         .def_prop_ro(
             "structure_counts",
             [](const PyEngine& self) {

@@ -30,7 +30,7 @@ class PyEngine {
     virtual void check_token(Token token) const = 0;
 
     // What a grammar, "gbnf" or xgrammar's "ebnf", asks of an output. Throws GrammarError. Without the GIL.
-    virtual PyStructure structure(const std::string& kind, const std::string& text) const = 0;
+    virtual PyStructure structure(const std::string& kind, const GbnfSource& source) const = 0;
     // What compiles them.
     virtual const StructureCompiler& structures() const = 0;
 
@@ -62,7 +62,7 @@ PyEngine::SamplerMaker masked(PyEngine::SamplerMaker inner, const nb::dict& requ
                               std::shared_ptr<const Vocab> vocab);
 
 // Compiles a grammar of any kind. Throws as PyEngine::structure.
-PyStructure compiled_structure(StructureCompiler& compiler, const std::string& kind, const std::string& text,
+PyStructure compiled_structure(StructureCompiler& compiler, const std::string& kind, const GbnfSource& source,
                                const StructureCompiler::FindToken& find_token);
 
 // The options that do not depend on what computes.

@@ -38,8 +38,8 @@ class FakeEngine : public PyEngine {
         }
     }
 
-    PyStructure structure(const std::string& kind, const std::string& text) const override {
-        PyStructure made = compiled_structure(*structures_, kind, text,
+    PyStructure structure(const std::string& kind, const GbnfSource& source) const override {
+        PyStructure made = compiled_structure(*structures_, kind, source,
                                               [this](std::string_view name) { return named_token(name); });
         if (!made.compiled) {
             throw Error(ErrorKind::UnsupportedError,

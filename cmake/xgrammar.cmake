@@ -3,8 +3,8 @@ include(xgrammar_source)
 
 inllama_find_xgrammar(INLLAMA_XGRAMMAR_DIR INLLAMA_XGRAMMAR_TREE)
 
-# A copy, because some lines of it are replaced. A tree that lacks a line is taken without that replacement;
-# core/xgrammar/compiler.cpp refuses to work with one that has the fault in fsm.cc.
+# A copy, because some lines of it are replaced. A tree that lacks one of them is another release: read again then what
+# is still needed.
 set(tree ${CMAKE_BINARY_DIR}/xgrammar)
 file(GLOB_RECURSE names CONFIGURE_DEPENDS RELATIVE ${INLLAMA_XGRAMMAR_DIR}/cpp
     ${INLLAMA_XGRAMMAR_DIR}/cpp/*.cc ${INLLAMA_XGRAMMAR_DIR}/cpp/*.h)
@@ -28,7 +28,7 @@ endmacro()
 function(inllama_replace from to)
     string(REPLACE "${from}" "${to}" replaced "${code}")
     if(replaced STREQUAL code)
-        message(STATUS "inllama: xgrammar has no line to mend that is '${from}'")
+        message(FATAL_ERROR "inllama: ${INLLAMA_XGRAMMAR_DIR} is no xgrammar ${INLLAMA_XGRAMMAR_VERSION}: it has no '${from}'")
     endif()
     set(code "${replaced}" PARENT_SCOPE)
 endfunction()
@@ -74,15 +74,16 @@ file(READ ${patches}/char_budget_boundary.cc boundary)
 inllama_read(grammar_matcher.cc)
 string(FIND "${code}" "void GrammarMatcher::Impl::FillBitmaskForCharBudgetBoundary(" begin)
 string(FIND "${code}" "void GrammarMatcher::Impl::FillBitmaskForStates(" end)
-if(begin GREATER 0 AND end GREATER begin)
-    string(SUBSTRING "${code}" 0 ${begin} before)
-    string(SUBSTRING "${code}" ${end} -1 behind)
-    set(code "#include <bitset>\n${before}${boundary}${behind}")
-    set(parameters "const AdaptiveTokenMask& adaptive_token_mask, int32_t remaining_chars\n  );")
-    inllama_replace("FillBitmaskForCharBudgetBoundary(\n      ${parameters}"
-                    "FillBitmaskForCharBudgetBoundary(\n      const ParserState& state, ${parameters}")
-    inllama_replace("FillBitmaskForCharBudgetBoundary(adaptive_token_mask," "FillBitmaskForCharBudgetBoundary(state, adaptive_token_mask,")
+if(begin LESS 0 OR end LESS begin)
+    message(FATAL_ERROR "inllama: ${INLLAMA_XGRAMMAR_DIR} is no xgrammar ${INLLAMA_XGRAMMAR_VERSION}: grammar_matcher.cc is another")
 endif()
+string(SUBSTRING "${code}" 0 ${begin} before)
+string(SUBSTRING "${code}" ${end} -1 behind)
+set(code "#include <bitset>\n${before}${boundary}${behind}")
+set(parameters "const AdaptiveTokenMask& adaptive_token_mask, int32_t remaining_chars\n  );")
+inllama_replace("FillBitmaskForCharBudgetBoundary(\n      ${parameters}"
+                "FillBitmaskForCharBudgetBoundary(\n      const ParserState& state, ${parameters}")
+inllama_replace("FillBitmaskForCharBudgetBoundary(adaptive_token_mask," "FillBitmaskForCharBudgetBoundary(state, adaptive_token_mask,")
 inllama_write(grammar_matcher.cc)
 
 add_library(xgrammar STATIC EXCLUDE_FROM_ALL ${sources})

@@ -1,11 +1,13 @@
 #include "core/gbnf_ebnf.h"
 
 #include "core/error.h"
+#include "core/gbnf_characters.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace inllama {
 
@@ -16,7 +18,7 @@ using Kind = GbnfNode::Kind;
 // Names of GBNF may begin with a digit, and those of xgrammar may be words of its own.
 constexpr const char* kPrefix = "g-";
 constexpr const char* kNothing = "\"\"";
-constexpr uint32_t kLastCharacter = 0x10FFFF;
+constexpr const char* kFilling = "root"; // of what the caller appends
 // A place for one of few characters is 1: compiling it takes a millisecond or two with 150,000 tokens.
 constexpr uint32_t kFewCharacters = 16;
 constexpr double kPlaceOfAscii = 2;
@@ -29,57 +31,6 @@ constexpr double kMaxInlinedPlaces = 16;
 constexpr size_t kMaxPatternBytes = size_t{1} << 14;
 // Rules written into each other; deeper ones stay rules.
 constexpr int kMaxDepth = 32;
-
-bool is_plain(uint32_t code_point) {
-    const auto letter = code_point | 0x20;
-    return (letter >= 'a' && letter <= 'z') || (code_point >= '0' && code_point <= '9');
-}
-
-void check_character(uint32_t code_point) {
-    if ((code_point >= 0xD800 && code_point <= 0xDFFF) || code_point > kLastCharacter) {
-        throw Error(ErrorKind::GrammarError, "the grammar has the code point " + std::to_string(code_point) +
-                                                 ", which is no character")
-            .with("code_point", code_point);
-    }
-}
-
-// Appends a character as literals, classes and patterns take it.
-void append_character(uint32_t code_point, bool is_pattern, std::string& to) {
-    check_character(code_point);
-    if (is_plain(code_point)) {
-        to.push_back(static_cast<char>(code_point));
-        return;
-    }
-    char escape[16];
-    const char* format = is_pattern ? "\\u{%x}" : code_point <= 0xFFFF ? "\\u%04x" : "\\U%08x";
-    std::snprintf(escape, sizeof escape, format, static_cast<unsigned>(code_point));
-    to += escape;
-}
-
-std::string class_of(const GbnfNode& node, bool is_pattern) {
-    if (node.ranges.empty()) {
-        return is_pattern ? "[\\u{0}-\\u{d7ff}\\u{e000}-\\u{10ffff}]"
-                          : "[\\u0000-\\ud7ff\\ue000-\\U0010ffff]";
-    }
-    std::string written = node.is_negated ? "[^" : "[";
-    for (const auto& [first, last] : node.ranges) {
-        append_character(first, is_pattern, written);
-        if (last != first) {
-            written += "-";
-            append_character(last, is_pattern, written);
-        }
-    }
-    return written + "]";
-}
-
-uint32_t width_of(const GbnfNode& node) {
-    uint32_t width = 0;
-    for (const auto& [first, last] : node.ranges) {
-        width += std::min(last, kLastCharacter) - std::min(first, last) + 1;
-        width = std::min(width, kLastCharacter);
-    }
-    return node.is_negated ? kLastCharacter : width;
-}
 
 double places_of(const GbnfNode& node) {
     const uint32_t width = width_of(node);
@@ -98,7 +49,11 @@ struct Pattern {
 
 class Writer {
   public:
-    explicit Writer(const std::vector<GbnfTreeRule>& rules) : rules_(rules) {
+    Writer(const std::vector<GbnfTreeRule>& rules, const EbnfOptions& options)
+        : rules_(rules), hole_(options.hole) {
+        for (const SpelledToken& spelled : options.spelled) {
+            spelled_.push_back({code_points(spelled.text), spelled.token});
+        }
         for (size_t i = 0; i < rules.size(); i++) {
             if (!places_.emplace(rules[i].name, i).second) {
                 throw Error(ErrorKind::GrammarError, "xgrammar does not take two definitions of a rule");
@@ -109,12 +64,43 @@ class Writer {
     std::string write() {
         std::string text;
         for (const GbnfTreeRule& rule : rules_) {
-            text += kPrefix + std::string(rule.name) + " ::= " + written(rule.body) + "\n";
+            text += kPrefix + std::string(rule.name) +
+                    " ::= " + (is_hole(rule.name) ? kFilling : written(rule.body)) + "\n";
         }
         return text + counted_;
     }
 
   private:
+    struct Spelled {
+        std::vector<uint32_t> characters;
+        Token token;
+    };
+
+    bool is_hole(std::string_view name) const { return !hole_.empty() && name == hole_; }
+
+    // The longest spelling that stands at a place of a literal; null if there is none.
+    const Spelled* spelled_at(const std::vector<uint32_t>& characters, size_t at) const {
+        const Spelled* found = nullptr;
+        for (const Spelled& spelled : spelled_) {
+            const size_t n = spelled.characters.size();
+            if (n <= characters.size() - at && (found == nullptr || n > found->characters.size()) &&
+                std::equal(spelled.characters.begin(), spelled.characters.end(),
+                           characters.begin() + static_cast<std::ptrdiff_t>(at))) {
+                found = &spelled;
+            }
+        }
+        return found;
+    }
+
+    bool has_spelled(const GbnfNode& literal) const {
+        for (size_t at = 0; at < literal.characters.size(); at++) {
+            if (spelled_at(literal.characters, at) != nullptr) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     // ---- patterns
 
     std::optional<Pattern> pattern_of(const GbnfNode& node, int depth) {
@@ -128,7 +114,7 @@ class Writer {
         Pattern pattern;
         switch (node.kind) {
         case Kind::literal:
-            if (static_cast<double>(node.characters.size()) > kMaxPlaces) {
+            if (static_cast<double>(node.characters.size()) > kMaxPlaces || has_spelled(node)) {
                 return std::nullopt;
             }
             for (const uint32_t code_point : node.characters) {
@@ -157,7 +143,7 @@ class Writer {
 
     std::optional<Pattern> pattern_of_rule(std::string_view name, int depth) {
         const auto place = places_.find(name);
-        if (place == places_.end() || depth >= kMaxDepth) {
+        if (place == places_.end() || depth >= kMaxDepth || is_hole(name)) {
             return std::nullopt;
         }
         const auto known = inlined_.find(place->second);
@@ -308,12 +294,31 @@ class Writer {
         return "Regex(\"" + escaped + "\")";
     }
 
-    static std::string literal(const GbnfNode& node) {
-        std::string text = "\"";
-        for (const uint32_t code_point : node.characters) {
-            append_character(code_point, false, text);
+    // A control token can come in place of its spelling.
+    std::string literal(const GbnfNode& node) const {
+        std::string text;
+        std::string plain;
+        const auto flush = [&] {
+            if (!plain.empty()) {
+                text += (text.empty() ? "\"" : " \"") + std::exchange(plain, "") + "\"";
+            }
+        };
+        for (size_t at = 0; at < node.characters.size();) {
+            const Spelled* spelled = spelled_at(node.characters, at);
+            if (spelled == nullptr) {
+                append_character(node.characters[at++], false, plain);
+                continue;
+            }
+            flush();
+            text += std::string(text.empty() ? "" : " ") + "(\"";
+            for (const uint32_t code_point : spelled->characters) {
+                append_character(code_point, false, text);
+            }
+            text += "\" | Token(" + std::to_string(spelled->token) + "))";
+            at += spelled->characters.size();
         }
-        return text + "\"";
+        flush();
+        return text.empty() ? kNothing : text;
     }
 
     // Neighbours that become one automaton are joined.
@@ -370,6 +375,8 @@ class Writer {
     }
 
     const std::vector<GbnfTreeRule>& rules_;
+    std::string hole_;
+    std::vector<Spelled> spelled_;
     std::unordered_map<std::string_view, size_t> places_;        // of rules by name
     std::unordered_map<size_t, std::optional<Pattern>> inlined_; // rules as patterns, as far as they are
     std::string counted_; // rules for repetitions that count characters
@@ -378,9 +385,10 @@ class Writer {
 
 } // namespace
 
-EbnfGrammar gbnf_to_ebnf(std::string_view text, std::string_view root, const TokenOf& token_of) {
+EbnfGrammar gbnf_to_ebnf(std::string_view text, std::string_view root, const TokenOf& token_of,
+                         const EbnfOptions& options) {
     const std::vector<GbnfTreeRule> rules = gbnf_tree(text, token_of);
-    return {Writer(rules).write(), kPrefix + std::string(root)};
+    return {Writer(rules, options).write(), kPrefix + std::string(root)};
 }
 
 } // namespace inllama

@@ -65,7 +65,10 @@ void GrammarMatcher::Impl::FillBitmaskForCharBudgetBoundary(
       return has_edges;
     };
     std::vector<int32_t> reached = {state.element_id};
-    if (!fsm.IsEndState(state.element_id)) {
+    // Where the rule begins, what follows it may be the rule once more, and then in the same state.
+    const int32_t row = static_cast<int32_t>(scanable_state_history_.size()) - 1;
+    if (!fsm.IsEndState(state.element_id) || grammar_->GetRule(state.rule_id).max_chars < 0 ||
+        state.rule_start_pos == row || state.rule_start_pos == ParserState::kNoPrevInputPos) {
       return false;
     }
     for (size_t i = 0; i < reached.size(); ++i) {
@@ -87,6 +90,10 @@ void GrammarMatcher::Impl::FillBitmaskForCharBudgetBoundary(
     for (const auto& other : scanable_state_history_[scanable_state_history_.size() - 1]) {
       if (other.rule_id == state.rule_id && other.rule_start_pos == state.rule_start_pos) {
         continue;
+      }
+      if (other.char_budget_deadline >= 0 &&
+          other.char_budget_deadline <= state.char_budget_deadline) {
+        return false;  // it is limited too, and may end no later
       }
       for (const auto& edge :
            grammar_->per_rule_fsms[other.rule_id]->GetFsm().GetFsm().GetEdges(other.element_id)) {

@@ -17,15 +17,22 @@ namespace {
 
 // xgrammar's passes recurse from rule to rule.
 constexpr size_t kStackBytes = size_t{64} << 20;
+constexpr char kNoText = '\xFF'; // never part of UTF-8
 
 xgrammar::TokenizerInfo tokenizer_info(const Vocab& vocab) {
     std::vector<std::string> bytes(static_cast<size_t>(vocab.size()));
     std::vector<int32_t> ends;
     for (Token token = 0; token < vocab.size(); token++) {
+        std::string& text = bytes[static_cast<size_t>(token)];
         if (vocab.ends(token)) {
             ends.push_back(token);
-        } else {
-            vocab.append_bytes(token, bytes[static_cast<size_t>(token)]);
+            continue;
+        }
+        vocab.append_bytes(token, text);
+        if (text.empty()) {
+            // xgrammar forgets tokens without text. This is none: a grammar can only name the token.
+            text = kNoText;
+            vocab.append_spelling(token, text);
         }
     }
     if (ends.empty()) {
@@ -139,13 +146,37 @@ std::shared_ptr<const Structure> StructureCompiler::compile(const std::string& e
     return structure;
 }
 
-std::shared_ptr<const Structure> StructureCompiler::compile_gbnf(const std::string& gbnf,
+std::vector<SpelledToken> StructureCompiler::spellings(const std::vector<Token>& tokens) const {
+    std::vector<SpelledToken> found;
+    for (const Token token : tokens) {
+        if (token < 0 || token >= vocab_->size()) {
+            throw Error(ErrorKind::InvalidRequestError, "token " + std::to_string(token) +
+                                                            " is not in the vocabulary of " +
+                                                            std::to_string(vocab_->size()) + " tokens")
+                .with("token", token)
+                .with("n_vocab", vocab_->size());
+        }
+        std::string bytes;
+        vocab_->append_bytes(token, bytes);
+        if (bytes.empty() && !vocab_->ends(token)) { // others are text, or end the output
+            found.push_back({{}, token});
+            vocab_->append_spelling(token, found.back().text);
+        }
+    }
+    return found;
+}
+
+std::shared_ptr<const Structure> StructureCompiler::compile_gbnf(const GbnfSource& source,
                                                                  const FindToken& find_token) {
-    const std::string key = "gbnf\n" + gbnf;
+    std::string key = "gbnf";
+    for (const Token token : source.spelled) {
+        key += " " + std::to_string(token);
+    }
+    key += "\n" + source.hole + "\n" + source.filling + "\n" + source.text;
     if (std::shared_ptr<const Structure> found = find(key)) {
         return found;
     }
-    check_gbnf(gbnf, "root", [&](std::string_view text) { return find_token(text).has_value(); });
+    check_gbnf(source.text, "root", [&](std::string_view text) { return find_token(text).has_value(); });
     const auto token_of = [&](std::string_view text) {
         const Token token = find_token(text).value();
         std::string bytes;
@@ -155,13 +186,19 @@ std::shared_ptr<const Structure> StructureCompiler::compile_gbnf(const std::stri
         }
         return token;
     };
+    const std::vector<SpelledToken> spelled = spellings(source.spelled);
     std::shared_ptr<const Structure> structure;
     try {
-        const EbnfGrammar ebnf = gbnf_to_ebnf(gbnf, "root", token_of);
-        structure = made(ebnf.text, ebnf.root);
+        const EbnfGrammar ebnf = gbnf_to_ebnf(source.text, "root", token_of, {spelled, source.hole});
+        structure = made(ebnf.text + source.filling, ebnf.root);
     } catch (const Error& error) {
         if (error.kind() != ErrorKind::GrammarError && error.kind() != ErrorKind::UnsupportedError) {
             throw;
+        }
+        if (!source.hole.empty()) {
+            throw Error(ErrorKind::UnsupportedError,
+                        "the format of this model's answers cannot have this structure inside: " +
+                            error.message());
         }
         return nullptr;
     }

@@ -3,6 +3,7 @@
 
 #include "core/gbnf_ebnf.h"
 #include "core/mask_source.h"
+#include "core/types.h"
 #include "core/vocab.h"
 
 #include <cstddef>
@@ -15,6 +16,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace inllama {
 
@@ -22,6 +24,14 @@ namespace inllama {
 inline constexpr size_t kMaxEbnfBytes = size_t{1} << 20;
 // What the structures that are kept for the next request hold together.
 inline constexpr size_t kMaxCachedBytes = size_t{128} << 20;
+
+// A grammar as llama.cpp writes them, and what it is about.
+struct GbnfSource {
+    std::string text;           // begins with the rule "root"
+    std::vector<Token> spelled; // control tokens that can come where a literal has their spelling
+    std::string hole;           // the rule whose place is taken by `filling`; empty: none
+    std::string filling;        // xgrammar's EBNF, begins with the rule "root"
+};
 
 // Any thread. Two that want the same structure at once may both compile it.
 class StructureCompiler {
@@ -41,11 +51,13 @@ class StructureCompiler {
     std::shared_ptr<const Structure> compile(const std::string& ebnf, const std::string& root);
 
     using FindToken = std::function<std::optional<Token>(std::string_view text)>;
-    // The same for a GBNF grammar that begins with the rule "root"; null if llama.cpp can enforce it and
-    // xgrammar cannot. `find_token` gives the token that a text, "<think>" or "<[17]>", names exactly.
+    // The same for GBNF; null if llama.cpp can enforce it and xgrammar cannot. `find_token` gives the token
+    // that a text, "<think>" or "<[17]>", names exactly.
     //
-    // Throws GrammarError (fields line, column) as check_gbnf does.
-    std::shared_ptr<const Structure> compile_gbnf(const std::string& gbnf, const FindToken& find_token);
+    // Throws GrammarError (fields line, column) as check_gbnf does; UnsupportedError instead of null if there
+    // is a hole; InvalidRequestError (fields token, n_vocab) for a spelled token that is not in the
+    // vocabulary.
+    std::shared_ptr<const Structure> compile_gbnf(const GbnfSource& source, const FindToken& find_token);
 
     // Structures that were compiled, and those that an earlier call had.
     std::pair<uint64_t, uint64_t> counts() const;
@@ -63,6 +75,7 @@ class StructureCompiler {
     const Native& native();
     std::shared_ptr<const Structure> made(const std::string& ebnf, const std::string& root);
     std::shared_ptr<const Structure> find(const std::string& key);
+    std::vector<SpelledToken> spellings(const std::vector<Token>& tokens) const;
     void keep(const std::string& key, const std::shared_ptr<const Structure>& structure);
 
     std::shared_ptr<const Vocab> vocab_;

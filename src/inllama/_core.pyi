@@ -385,7 +385,7 @@ class RenderedChat:
         """The prompt as text."""
 
     @property
-    def tokens(self) -> Annotated[NDArray[numpy.int32], dict(shape=(None,))]:
+    def token_ids(self) -> Annotated[NDArray[numpy.int32], dict(shape=(None,))]:
         """
         The prompt as tokens, int32, with the beginning token if the model asks for it.
         """
@@ -1016,9 +1016,11 @@ class Engine:
         Take a request, whose events come through ``events``; return its number. Its rows of logits go to ``processors``, if given, and come back through ``resume``. Who waits for room is not counted as rejected.
         """
 
-    def structure(self, kind: str, text: str) -> Structure:
+    def structure(
+        self, kind: str, text: str, spelled: Sequence[int] = (), hole: str = "", filling: str = ""
+    ) -> Structure:
         """
-        Return what a grammar, ``gbnf`` or ``ebnf``, asks of an output; the same one is compiled once.
+        Return what a grammar, ``gbnf`` or ``ebnf``, asks of an output; the same one is compiled once. For GBNF: control tokens whose spelling is text of the output, and a rule whose place an ``ebnf`` takes.
         """
 
     @property

@@ -10,9 +10,8 @@ from typing import Generic, Self, TypeVar
 
 from inllama.async_stream import AsyncTextStream
 from inllama.chat_assembly import AnswerReader, chat_completion
-from inllama.chat_format import PreparedPrompt
 from inllama.chat_outputs import ChatCompletion, ChatEvent, Finished
-from inllama.chat_request import ChatRequest
+from inllama.chat_request import AskedPrompt, ChatRequest
 from inllama.chat_stream import readers_of
 from inllama.engine import Engine
 from inllama.request import Prepared
@@ -62,8 +61,8 @@ class AsyncChatStream(Generic[T]):
         """
         self._stream.cancel()
 
-    async def start(self) -> PreparedPrompt:
-        """Hand the request over, and return what the model was asked, with ``text`` and ``tokens``.
+    async def start(self) -> AskedPrompt:
+        """Hand the request over, and return what the model was asked, with ``text`` and ``token_ids``.
 
         Raises as the first event would: when the messages, the options or the prompt's length do not fit.
         """

@@ -93,14 +93,20 @@ class AsyncTurn:
         self._conversation._history = self._history
 
     async def _start(self) -> AsyncChatStream[Any]:
+        llm, history = self._conversation._llm, self._history
         while True:
-            stream = self._conversation._llm.stream_chat(self._history.messages, **self._options)
+            stream: AsyncChatStream[Any] = llm.stream_chat(history.messages, **self._options)
             try:
-                self._history.note_prompt(await stream.start())
-            except ContextFullError as error:
-                self._history.shorten(error)
-            else:
+                prompt = await stream.start()
+            except ContextFullError:
+                if not history.shorten():
+                    raise
+                continue
+            is_crowded = history.is_crowded(prompt, llm.engine.n_ctx, self._options.get("max_tokens"))
+            if not is_crowded or not history.shorten():
+                history.note_prompt(prompt, self._options.get("tools"))
                 return stream
+            await stream.aclose()
 
     def __aiter__(self) -> AsyncIterator[ChatEvent]:
         return self

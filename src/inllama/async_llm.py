@@ -305,7 +305,7 @@ class AsyncLLM:
         return AsyncChatStream(prepare)
 
     async def render_chat(self, messages: Messages, **options: Any) -> ChatPrompt:
-        """Return the prompt that ``chat`` would make of ``messages``, with ``text`` and ``tokens``."""
+        """Return the prompt that ``chat`` would make of ``messages``, with ``text`` and ``token_ids``."""
         engine = await self.start()
         return await asyncio.to_thread(lambda: ChatCall(engine, None, options, is_streaming=False).render(messages))
 
@@ -366,7 +366,7 @@ async def _made(make: Callable[[], _T], params: object, options: Mapping[str, An
 
 
 def _has_structure(options: Mapping[str, Any]) -> bool:
-    return any(options.get(name) is not None for name in STRUCTURES)
+    return any(options.get(name) is not None for name in (*STRUCTURES, "output"))
 
 
 async def _off_loop(prepare: Callable[[Any], _T], row: Row, options: Mapping[str, Any]) -> _T:

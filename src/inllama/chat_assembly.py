@@ -22,7 +22,7 @@ from inllama.chat_outputs import (
 from inllama.chat_request import ChatRequest
 from inllama.errors import GrammarError, InvalidRequestError
 from inllama.json_text import loads
-from inllama.outputs import Choice, Chunk, Completion, FinishReason
+from inllama.outputs import Choice, Chunk, Completion, FinishReason, TokenLogprob
 from inllama.reception import instance_of
 from inllama.validation import validate
 
@@ -42,25 +42,30 @@ class AnswerReader:
         self._reasoning = ""
         self._arguments: list[str] = []
         self._ids: list[str] = []
+        # Of text that was not published yet.
+        self._logprobs: tuple[TokenLogprob, ...] = ()
+        self._tokens: tuple[int, ...] = ()
 
     def push(self, chunk: Chunk) -> list[ChatEvent]:
         """Take the next piece of the text; returns what is new in it."""
         self._text += chunk.text
-        is_last = chunk.finish_reason is not None
-        parsed = self._parse(is_partial=not is_last) if chunk.text or is_last else None
-        events = [] if parsed is None else self._news(parsed, chunk)
-        if chunk.finish_reason is not None:
-            finish = self._finish_of(parsed, chunk.finish_reason)
-            events.append(Finished(self._index, finish, chunk.stop))
+        self._logprobs += chunk.logprobs
+        self._tokens += chunk.token_ids
+        finish = chunk.finish_reason
+        parsed = self._parse(finish) if chunk.text or finish is not None else None
+        events = [] if parsed is None else self._news(parsed)
+        if finish is not None:
+            message = self._message(parsed, finish)
+            events.append(Finished(self._index, _finish_of(message, finish), chunk.stop))
         return events
 
     def choice(self, choice: Choice) -> ChatChoice:
         """Return the whole answer."""
-        parsed = self._parse(is_partial=choice.finish_reason != "stop")
+        message = self._message(self._parse(choice.finish_reason), choice.finish_reason)
         return ChatChoice(
             choice.index,
-            self._message(parsed),
-            self._finish_of(parsed, choice.finish_reason),
+            message,
+            _finish_of(message, choice.finish_reason),
             choice.stop,
             choice.seed,
             choice.logprobs,
@@ -68,32 +73,36 @@ class AnswerReader:
             choice.text,
         )
 
-    def _parse(self, *, is_partial: bool) -> ParsedAnswer | None:
-        return self._chat.parser.parse(self._text, is_partial)
+    def _parse(self, finish: FinishReason | None) -> ParsedAnswer | None:
+        return self._chat.parser.parse(self._text, finish != "stop")
 
-    @staticmethod
-    def _finish_of(parsed: ParsedAnswer | None, finish: FinishReason) -> FinishReason:
-        return "tool_calls" if finish == "stop" and parsed is not None and parsed[2] else finish
-
-    def _message(self, parsed: ParsedAnswer | None) -> Message:
+    def _message(self, parsed: ParsedAnswer | None, finish: FinishReason) -> Message:
         if parsed is None:
-            plain = self._text[len(self._chat.opened) :]
-            return Message("assistant", plain, parse_error="the answer is not in the format of the model's template")
+            return self._plain("the answer is not in the format of the model's template")
         content, reasoning, calls = parsed
         made: list[ToolCall] = []
         problem: str | None = None
         for place, (name, text, given) in enumerate(calls):
-            arguments, wrong = _arguments_of(name, text)
-            made.append(ToolCall(self._id(place, given), name, arguments, text))
-            problem = problem or wrong
+            try:
+                arguments = _arguments_of(name, text)
+            except InvalidRequestError as wrong:
+                if finish == "stop":
+                    return self._plain(str(wrong))
+                problem = str(wrong)  # the output ended inside of this call, which is none then
+            else:
+                made.append(ToolCall(self._id(place, given), name, arguments, text))
         return Message("assistant", content, reasoning or None, tuple(made), problem)
+
+    def _plain(self, problem: str) -> Message:
+        return Message("assistant", self._text[len(self._chat.opened) :], parse_error=problem)
 
     def _id(self, place: int, given: str) -> str:
         while len(self._ids) <= place:
-            self._ids.append(given or f"call_{uuid.uuid4().hex[:24]}")
+            # Mistral's templates want nine letters and digits.
+            self._ids.append(given or uuid.uuid4().hex[:9])
         return self._ids[place]
 
-    def _news(self, parsed: ParsedAnswer, chunk: Chunk) -> list[ChatEvent]:
+    def _news(self, parsed: ParsedAnswer) -> list[ChatEvent]:
         content, reasoning, calls = parsed
         events: list[ChatEvent] = []
         if thought := _continuation(self._reasoning, reasoning):
@@ -101,7 +110,7 @@ class AnswerReader:
             events.append(ReasoningDelta(thought, self._index))
         if said := _continuation(self._content, content):
             self._content += said
-            events.append(TextDelta(said, self._index, chunk.logprobs, chunk.token_ids))
+            events.append(TextDelta(said, self._index, self._logprobs, self._tokens))
         for place, (name, arguments, given) in enumerate(calls):
             is_new = place == len(self._arguments)
             if is_new:
@@ -110,6 +119,8 @@ class AnswerReader:
             self._arguments[place] += more
             if is_new or more:
                 events.append(ToolCallDelta(self._index, place, self._id(place, given), name if is_new else None, more))
+        if events:
+            self._logprobs, self._tokens = (), ()
         return events
 
 
@@ -117,14 +128,15 @@ def _continuation(old: str, new: str) -> str:
     return new[len(old) :] if new.startswith(old) else ""
 
 
-def _arguments_of(name: str, text: str) -> tuple[dict[str, Any], str | None]:
-    try:
-        arguments = loads(text or "{}", f"the arguments of {name}")
-    except InvalidRequestError as problem:
-        return {}, str(problem)
+def _finish_of(message: Message, finish: FinishReason) -> FinishReason:
+    return "tool_calls" if finish == "stop" and message.tool_calls else finish
+
+
+def _arguments_of(name: str, text: str) -> dict[str, Any]:
+    arguments = loads(text or "{}", f"the arguments of {name}")
     if not isinstance(arguments, dict):
-        return {}, f"the arguments of {name} are no JSON object"
-    return arguments, None
+        raise InvalidRequestError(f"the arguments of {name} are no JSON object")
+    return arguments
 
 
 def chat_completion(
@@ -158,7 +170,7 @@ def chat_completion(
 
 
 def _check_calls(chat: ChatRequest, choice: ChatChoice, completion: ChatCompletion[Any]) -> None:
-    if choice.finish_reason != "tool_calls" or choice.message.parse_error is not None:
+    if choice.finish_reason != "tool_calls":
         return
     declared = {tool.name: tool for tool in chat.tools}
     for call in choice.message.tool_calls:

@@ -25,13 +25,13 @@ class ChatPrompt(Protocol):
 
     Attributes:
         text: The prompt.
-        tokens: Its tokens, ``(n_tokens,)``.
+        token_ids: Its tokens, ``(n_tokens,)``.
     """
 
     @property
     def text(self) -> str: ...
     @property
-    def tokens(self) -> NDArray[np.int32]: ...
+    def token_ids(self) -> NDArray[np.int32]: ...
 
 
 class PreparedPrompt(ChatPrompt, Protocol):

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import inllama._core as _core
 from inllama.chat_format import ChatFormat, ChatPrompt, ChatReader, PreparedPrompt
+from inllama.chat_frame import MARKED, Frame
 from inllama.chat_params import ChatOptions
 from inllama.errors import GrammarError, InvalidRequestError, UnsupportedError
 from inllama.messages import Messages, normalized, to_json
 from inllama.options import split_keywords
 from inllama.output_types import OutputType
 from inllama.params import RequestOptions, SamplingParams
+from inllama.reasoning import Reasoning
 from inllama.request import Prepared, Preparing, Template
+from inllama.schema_check import check_schema
 from inllama.tools import Tool, ToolChoice, tools_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class ChatEngine(Preparing, Protocol):
@@ -25,8 +32,25 @@ class ChatEngine(Preparing, Protocol):
     def chat_template(self, chosen: str | None) -> ChatFormat:
         """Return the model's template, one of its named ones, or the one that is given as text."""
 
-    def structure(self, kind: str, source: str) -> _core.Structure:
+    def structure(
+        self, kind: str, source: Any, *, spelled: Sequence[int] = (), frame: Frame | None = None
+    ) -> _core.Structure:
         """Return what an output must look like, compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPrompt:
+    """What a model is asked.
+
+    Attributes:
+        text: The prompt.
+        token_ids: Its tokens, ``(n_tokens,)``.
+        generation_prompt: What it ends with: the beginning of the model's turn.
+    """
+
+    text: str
+    token_ids: NDArray[np.int32]
+    generation_prompt: str
 
 
 @dataclass(slots=True)
@@ -39,7 +63,7 @@ class ChatRequest:
         opened: What the prompt ends with and the parser shall see: a tag that opens reasoning.
         tools: What can be called.
         output: What the content is turned into.
-        prompt: The prompt's text and tokens.
+        prompt: What the model is asked.
     """
 
     request: Prepared
@@ -47,7 +71,7 @@ class ChatRequest:
     opened: str
     tools: tuple[Tool, ...]
     output: OutputType[Any] | None
-    prompt: PreparedPrompt
+    prompt: AskedPrompt
 
 
 class ChatCall:
@@ -75,33 +99,41 @@ class ChatCall:
         sampling, asked, chatting = split_keywords(options, SamplingParams, RequestOptions, ChatOptions)
         self._engine = engine
         self._chat = chat = ChatOptions.from_keywords(chatting)
-        self._call = Template(engine, params, {**sampling, **asked}, is_streaming=is_streaming)
+        self._call = Template(engine, params, {**sampling, **asked}, is_streaming=is_streaming, compiles=False)
         self._template = engine.chat_template(chat.chat_template)
         self._tools = tools_of(chat.tools)
         for tool in self._tools:
             _check_parameters(tool)
         self._choice = ToolChoice.of(chat.tool_choice, self._tools)
         self._reasons = self._checked_reasoning()
-        if self._call.structure is not None and self._choice.mode == "required":
+        if self._call.asked is not None and self._choice.mode == "required":
             raise InvalidRequestError(
                 f"tool_choice={self._choice.name or 'required'!r} leaves no answer for a structure; give one of them",
                 option="tool_choice",
             )
 
     def _checked_reasoning(self) -> bool | None:
-        chat, can_switch = self._chat, self._template.capabilities["enable_thinking"]
-        if chat.reasoning and not can_switch:
-            raise UnsupportedError(
-                "reasoning=True, but this model's template knows no reasoning; leave it out", option="reasoning"
-            )
+        chat = self._chat
         if chat.reasoning_budget is not None and chat.reasoning is False:
             raise InvalidRequestError(
                 "reasoning_budget has no effect with reasoning=False; give one of them", option="reasoning_budget"
             )
         return chat.reasoning
 
+    def _check_switch(self, prepared: PreparedPrompt) -> None:
+        # A template without the switch always asks for reasoning, or never.
+        if self._reasons is None or self._template.capabilities["enable_thinking"]:
+            return
+        if self._reasons != prepared.supports_thinking:
+            problem = "knows no reasoning" if self._reasons else "always asks for reasoning"
+            raise UnsupportedError(
+                f"reasoning={self._reasons}, but this model's template {problem}; leave it out", option="reasoning"
+            )
+
     def render(self, messages: Messages) -> ChatPrompt:
-        """Return the prompt, as text and as tokens."""
+        """Return the prompt, as text and as tokens; raises as ``prepare``."""
+        if self._call.asked is not None or self._reasons is not None:  # then the answer decides too
+            return self.prepare(messages).prompt
         return self._template.render(self._inputs(messages))
 
     def prepare(self, messages: Messages) -> ChatRequest:
@@ -112,32 +144,76 @@ class ChatCall:
             TemplateError: The template refuses the messages.
             UnsupportedError: The model's format cannot do what was asked for.
         """
-        prepared = self._template.prepare(self._inputs(messages))
+        inputs = self._inputs(messages)
+        prepared = self._template.prepare(inputs)
+        self._check_switch(prepared)
         reasoning = Reasoning.of(prepared)
-        limits: dict[str, object] = {
-            "spelled_token_ids": prepared.preserved_tokens,
-            "stop": [*self._call.stops, *prepared.stops],
-        }
-        tokens, opened = prepared.tokens.tolist(), ""
-        if self._call.structure is not None:
-            if reasoning is not None and reasoning.is_possible and self._reasons is not False:
-                # The model would choose between the tag and the structure: the prompt has the tag then.
-                opened = reasoning.start
-                tokens += self._engine.encode(opened, parse_special=True, add_special=False)
-                reasoning = replace(reasoning, is_open=True, is_possible=False)
-            _check_carries_structure(prepared, reasoning, opened)
-            if prepared.grammar is not None:
-                calls = self._engine.structure("grammar", prepared.grammar)
-                limits["structure"] = calls.either(self._call.structure)
-            limits["structure_start"] = reasoning.structure_start() if reasoning else None
+        opened = ""
+        limits: dict[str, object] = {}
+        if self._call.asked is not None:
+            forced = self._forced(reasoning)
+            opening = "" if forced is None or forced is reasoning else forced.start
+            if _carries_structure(prepared, forced, opening):
+                opened, reasoning = opening, forced
+                limits = self._bare(prepared, reasoning, *self._call.asked)
+            else:
+                self._check_framed(self._call.asked[0])
+                prepared = self._template.prepare({**inputs, "json_schema": MARKED})
+                reasoning = Reasoning.of(prepared)
+                limits = self._framed(prepared, *self._call.asked)
         elif prepared.grammar is not None:
-            limits["structure"] = self._engine.structure("grammar", prepared.grammar)
+            limits["structure"] = self._calls(prepared, prepared.grammar)
             limits["structure_start"] = _tools_start(prepared, reasoning)
+        limits["spelled_token_ids"] = prepared.preserved_tokens
+        limits["stop"] = [*self._call.stops, *prepared.stops]
+        tokens = prepared.token_ids
+        if opened:
+            tokens = self._added(tokens, opened)
         if self._chat.reasoning_budget is not None:
             limits["reasoning"] = self._budget(reasoning)
-        request = self._call.prepare_tokens(tokens, limits, "chatcmpl")
+        request = self._call.prepare_tokens(tokens.tolist(), limits, "chatcmpl")
         request.output = None  # of the content, which is a part of the text
-        return ChatRequest(request, prepared.parser, opened, self._tools, self._call.output, prepared)
+        prompt = AskedPrompt(prepared.text + opened, tokens, prepared.generation_prompt + opened)
+        return ChatRequest(request, prepared.parser, opened, self._tools, self._call.output, prompt)
+
+    def _added(self, tokens: NDArray[np.int32], text: str) -> NDArray[np.int32]:
+        import numpy as np  # takes a while
+
+        added = self._engine.encode(text, parse_special=True, add_special=False)
+        return np.concatenate([tokens, np.array(added, dtype=np.int32)])
+
+    def _forced(self, reasoning: Reasoning | None) -> Reasoning | None:
+        # The model would choose between the tag and the structure: the prompt has the tag then.
+        if reasoning is not None and reasoning.is_possible and self._reasons is not False:
+            return replace(reasoning, is_open=True, is_possible=False)
+        return reasoning
+
+    def _calls(self, prepared: PreparedPrompt, grammar: str) -> _core.Structure:
+        return self._engine.structure("grammar", grammar, spelled=prepared.preserved_tokens)
+
+    def _bare(self, prepared: PreparedPrompt, reasoning: Reasoning | None, kind: str, source: Any) -> dict[str, object]:
+        """Return the structure of an answer that begins at once, or behind reasoning."""
+        structure = self._engine.structure(kind, source)
+        if prepared.grammar is not None:
+            structure = self._calls(prepared, prepared.grammar).either(structure)
+        return {"structure": structure, "structure_start": reasoning.structure_start() if reasoning else None}
+
+    def _check_framed(self, kind: str) -> None:
+        problem = "cannot have another structure than JSON inside" if kind != "json_schema" else ""
+        if self._tools and self._choice.mode != "none":
+            problem = "cannot have a structure inside where tools can be called; give one of them"
+        if problem:
+            raise UnsupportedError(f"this model's answers have a format of their own, which {problem}")
+
+    def _framed(self, marked: PreparedPrompt, kind: str, source: Any) -> dict[str, object]:
+        """Return the structure of an output that has its answer inside of something."""
+        frame = Frame.of(marked)
+        if frame is None:
+            raise UnsupportedError(
+                "this model's answers have a format of their own, which cannot have a structure inside"
+            )
+        structure = self._engine.structure(kind, source, spelled=marked.preserved_tokens, frame=frame)
+        return {"structure": structure, "structure_start": {"prefix": marked.generation_prompt}}
 
     def _budget(self, reasoning: Reasoning | None) -> tuple[int, str, list[str], list[int], bool]:
         if reasoning is None:
@@ -171,37 +247,6 @@ class ChatCall:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Reasoning:
-    """How a template marks reasoning, and where its prompt ends.
-
-    Attributes:
-        start: The tag that opens it.
-        ends: The tags that close it.
-        is_open: The prompt ends inside of reasoning.
-        is_possible: The model can open it.
-    """
-
-    start: str
-    ends: tuple[str, ...]
-    is_open: bool
-    is_possible: bool
-
-    @classmethod
-    def of(cls, prepared: PreparedPrompt) -> Reasoning | None:
-        """Return what the template says; ``None`` for one without such tags."""
-        start, ends = prepared.thinking_start_tag, tuple(prepared.thinking_end_tags)
-        if not prepared.supports_thinking or not start or not ends:
-            return None
-        opened = prepared.generation_prompt.rfind(start)
-        closed = max(prepared.generation_prompt.rfind(end) for end in ends)
-        return cls(start, ends, is_open=opened > closed, is_possible=opened < 0 and closed < 0)
-
-    def structure_start(self) -> dict[str, object] | None:
-        """Return where a structure of the answer begins; ``None``: at once."""
-        return {"after": list(self.ends)} if self.is_open else None
-
-
 # What llama.cpp calls its triggers, and where a structure can begin.
 _KINDS = {"word": "at", "pattern": "patterns", "pattern_full": "patterns", "token": "tokens"}
 
@@ -224,16 +269,16 @@ def _check_parameters(tool: Tool) -> None:
 
     try:
         grammar_of("json_schema", tool.parameters)
-    except GrammarError as problem:
+        check_schema(tool.parameters)  # the arguments are checked again when they are there
+    except (GrammarError, UnsupportedError) as problem:
         raise GrammarError(f"the parameters of {tool.name}: {problem}", **problem.fields, tool=tool.name) from None
 
 
-def _check_carries_structure(prepared: PreparedPrompt, reasoning: Reasoning | None, opened: str) -> None:
+def _carries_structure(prepared: PreparedPrompt, reasoning: Reasoning | None, opened: str) -> bool:
     # Some families write their answers inside of a frame, which a structure would forbid.
     thought = f"{opened}x{reasoning.ends[0]}" if reasoning is not None and reasoning.is_open else ""
     parsed = prepared.parser.parse(thought + "{}", False)
-    if parsed is None or parsed[0].strip() != "{}":
-        raise UnsupportedError("this model's answers have a format of their own, which cannot have a structure inside")
+    return parsed is not None and parsed[0].strip() == "{}"
 
 
 def _json(value: object, name: str) -> str:

@@ -9,9 +9,8 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from inllama.chat_assembly import AnswerReader, chat_completion
-from inllama.chat_format import PreparedPrompt
 from inllama.chat_outputs import ChatCompletion, ChatEvent, Finished
-from inllama.chat_request import ChatRequest
+from inllama.chat_request import AskedPrompt, ChatRequest
 from inllama.engine import Engine
 from inllama.stream import TextStream
 
@@ -35,8 +34,8 @@ class ChatStream(Generic[T]):
         return self._stream.request_id
 
     @property
-    def prompt(self) -> PreparedPrompt:
-        """What the model was asked, with ``text`` and ``tokens``."""
+    def prompt(self) -> AskedPrompt:
+        """What the model was asked, with ``text`` and ``token_ids``."""
         return self._chat.prompt
 
     def cancel(self) -> None:

@@ -32,7 +32,8 @@ class Conversation(Talk[LLM]):
         system: Instructions, the first message.
         messages: What was said already.
         overflow: When the messages no longer fit into the context: raise ``ContextFullError``; drop the oldest turns;
-            or a function that is given the messages and returns fewer.
+            or a function that is given the messages and returns fewer or shorter ones. For the last two they have to
+            leave an eighth of the context to the answer, or ``max_tokens`` if that is less.
         **options: Options of every turn, as of ``LLM.chat``.
     """
 
@@ -119,14 +120,19 @@ class Turn:
         self._conversation._history = self._history
 
     def _start(self) -> ChatStream[Any]:
+        llm, history = self._conversation._llm, self._history
         while True:
             try:
-                stream = self._conversation._llm.stream_chat(self._history.messages, **self._options)
-            except ContextFullError as error:
-                self._history.shorten(error)
-            else:
-                self._history.note_prompt(stream.prompt)
+                stream: ChatStream[Any] = llm.stream_chat(history.messages, **self._options)
+            except ContextFullError:
+                if not history.shorten():
+                    raise
+                continue
+            is_crowded = history.is_crowded(stream.prompt, llm.engine.n_ctx, self._options.get("max_tokens"))
+            if not is_crowded or not history.shorten():
+                history.note_prompt(stream.prompt, self._options.get("tools"))
                 return stream
+            stream.close()
 
     def __iter__(self) -> Iterator[ChatEvent]:
         return self

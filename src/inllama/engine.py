@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ import inllama._core as _core
 from inllama._core import Model, Tokenizer
 from inllama._exit import close_at_exit
 from inllama.chat_format import ChatFormat
+from inllama.chat_frame import Frame
 from inllama.errors import InllamaError, QueueFullError, UnsupportedError
 from inllama.kept import Kept
 from inllama.model import load_model, recommended_params
@@ -164,22 +165,29 @@ class Engine:
         """Return ``piece`` as a function that works after ``close()`` too."""
         return self.piece if self._model is None else self._tokenizer().piece
 
-    def structure(self, kind: str, source: Any) -> _core.Structure:
+    def structure(
+        self, kind: str, source: Any, *, spelled: Sequence[int] = (), frame: Frame | None = None
+    ) -> _core.Structure:
         """Return what an option asks of an output, compiled; the same one is compiled once.
 
         Args:
             kind: ``grammar``, ``json_schema``, ``regex`` or ``choices``.
             source: The option's value.
+            spelled: Control tokens whose spelling is text that the grammar or the frame describes.
+            frame: What the model writes around it; not for a ``grammar``.
 
         Raises:
             GrammarError: It cannot be enforced; ``.pointer``, or ``.line`` and ``.column``, say where.
-            UnsupportedError: The vocabulary has no token that ends an output.
+            UnsupportedError: The vocabulary has no token that ends an output, or the frame cannot have it inside.
         """
         if kind == "grammar":
-            return self._native.structure("gbnf", source)
+            return self._native.structure("gbnf", source, spelled)
         from inllama.structure import grammar_of  # with the first structure: it takes a while
 
-        return self._native.structure("ebnf", grammar_of(kind, source))
+        grammar = grammar_of(kind, source)
+        if frame is not None:
+            return self._native.structure("gbnf", frame.grammar, spelled, frame.hole, grammar)
+        return self._native.structure("ebnf", grammar)
 
     @property
     def structure_counts(self) -> tuple[int, int, int]:

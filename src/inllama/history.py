@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from inllama.chat_format import PreparedPrompt
-from inllama.errors import ContextFullError, InvalidRequestError, StateError
+from inllama.chat_request import AskedPrompt
+from inllama.errors import InvalidRequestError, StateError
 from inllama.messages import Messages, normalized
 
 _logger = logging.getLogger("inllama")
@@ -18,6 +18,8 @@ _logger = logging.getLogger("inllama")
 _FORMAT = "inllama.conversation"
 _VERSION = 1
 _INSTRUCTING = ("system", "developer")
+# So much of the context is kept for an answer, where messages may be left out for it.
+_ROOM_PART = 8
 
 JsonMessage: TypeAlias = dict[str, Any]
 Overflow: TypeAlias = "Literal['raise', 'drop_oldest'] | Callable[[list[JsonMessage]], Sequence[Any]]"
@@ -34,6 +36,7 @@ class History:
         self.messages: list[JsonMessage] = normalized(messages) if messages else []
         self.overflow = overflow
         self._last_prompt: str | None = None
+        self._last_tools: object = None
         self._has_warned = False
 
     @property
@@ -44,6 +47,7 @@ class History:
 
     @system.setter
     def system(self, text: str | None) -> None:
+        self._last_prompt = None  # the next one begins otherwise, and not by the template's doing
         rest = [message for message in self.messages if message["role"] not in _INSTRUCTING]
         self.messages = rest if text is None else [*normalized([{"role": "system", "content": text}]), *rest]
 
@@ -51,7 +55,8 @@ class History:
         """Return another one with the same messages."""
         made = History((), self.overflow)
         made.messages = [dict(message) for message in self.messages]
-        made._last_prompt, made._has_warned = self._last_prompt, self._has_warned
+        made._last_prompt, made._last_tools = self._last_prompt, self._last_tools
+        made._has_warned = self._has_warned
         return made
 
     def undo(self) -> str | None:
@@ -64,18 +69,25 @@ class History:
         self._last_prompt = None
         return content if isinstance(content, str) else None
 
-    def shorten(self, error: ContextFullError) -> None:
-        """Make room by the policy; raises ``error`` where there is nothing to leave out."""
+    def shorten(self) -> bool:
+        """Make room by the policy; returns whether the messages became fewer, or shorter."""
         if self.overflow == "raise":
-            raise error
-        before = len(self.messages)
+            return False
+        before = _size(self.messages)
         if callable(self.overflow):
-            self.messages = normalized(self.overflow([dict(message) for message in self.messages]))
+            shorter = normalized(self.overflow([dict(message) for message in self.messages]))
+            if _size(shorter) >= before:
+                return False
+            self.messages = shorter
         else:
             self._drop_oldest()
         self._last_prompt = None
-        if len(self.messages) >= before and self.overflow == "drop_oldest":
-            raise error
+        return _size(self.messages) < before
+
+    def is_crowded(self, prompt: AskedPrompt, n_ctx: int, max_tokens: int | None) -> bool:
+        """Whether a policy should leave something out, because a prompt leaves little room for the answer."""
+        wanted = n_ctx // _ROOM_PART if max_tokens is None else min(max_tokens, n_ctx // _ROOM_PART)
+        return self.overflow != "raise" and len(prompt.token_ids) + wanted > n_ctx
 
     def _drop_oldest(self) -> None:
         # A turn begins with what the user says; the last one must stay.
@@ -83,8 +95,10 @@ class History:
         if len(places) > 1:
             del self.messages[places[0] : places[1]]
 
-    def note_prompt(self, prompt: PreparedPrompt) -> None:
-        """Take the prompt of a turn, and warn once if it does not go on where the last one stood."""
+    def note_prompt(self, prompt: AskedPrompt, tools: object) -> None:
+        """Take the prompt of a turn, and warn once if it does not go on where the last one with these tools stood."""
+        if tools != self._last_tools:
+            self._last_prompt, self._last_tools = None, tools
         # The beginning of the model's turn may look otherwise once it is over.
         text = prompt.text.removesuffix(prompt.generation_prompt)
         last, self._last_prompt = self._last_prompt, text
@@ -131,6 +145,10 @@ class History:
             return cls(data["messages"], overflow)
         except (InvalidRequestError, TypeError, KeyError) as problem:
             raise StateError(f"{path} is damaged: {problem}", path=str(path)) from None
+
+
+def _size(messages: list[JsonMessage]) -> int:
+    return len(json.dumps(messages))
 
 
 def message_of(said: Any) -> JsonMessage:

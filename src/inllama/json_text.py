@@ -1,4 +1,4 @@
-"""JSON text from models and users, read strictly: no NaN, no infinities, no name twice in an object."""
+"""JSON text from models and users, read strictly: no NaN, no infinities and, by default, no name twice in an object."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 from inllama.errors import InvalidRequestError
 
 
-def loads(text: str, what: str) -> Any:
+def loads(text: str, what: str, *, is_strict: bool = True) -> Any:
     """Return the value of a JSON text.
 
     Args:
         text: The whole text; nothing but white space may stand around the value.
         what: Its name in errors.
+        is_strict: A name twice in an object is an error; otherwise the last one counts.
 
     Raises:
         InvalidRequestError: It is no JSON; ``.line`` and ``.column`` say where, if there is a place.
     """
     try:
-        return _DECODER.decode(text)
+        return (_DECODER if is_strict else _LENIENT).decode(text)
     except json.JSONDecodeError as problem:
         where = f"line {problem.lineno} column {problem.colno}"
         raise InvalidRequestError(
@@ -39,15 +40,16 @@ def child(pointer: str, key: str | int) -> str:
     return f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"it has {constant}, which is no number of JSON")
-
-
-def _finite(digits: str) -> float:
+def finite(digits: str) -> float:
+    """Return the number of JSON that ``digits`` are; raises ``ValueError`` for one that no float can hold."""
     number = float(digits)
     if math.isinf(number):
         raise ValueError(f"the number {digits[:40]} is too large")
     return number
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"it has {constant}, which is no number of JSON")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -59,4 +61,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
+_LENIENT = json.JSONDecoder(parse_constant=_refuse, parse_float=finite)
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=finite, object_pairs_hook=_object)

@@ -218,7 +218,7 @@ class LLM:
         return ChatStream(self._engine, request)
 
     def render_chat(self, messages: Messages, **options: Any) -> ChatPrompt:
-        """Return the prompt that ``chat`` would make of ``messages``, with ``text`` and ``tokens``."""
+        """Return the prompt that ``chat`` would make of ``messages``, with ``text`` and ``token_ids``."""
         return ChatCall(self._engine, None, options, is_streaming=False).render(messages)
 
     def infill(self, prefix: str, suffix: str, params: SamplingParams | None = None, **options: Any) -> Completion:

@@ -159,7 +159,7 @@ def _arguments(value: Any, at: str) -> str:
     if value is None or value == "" or isinstance(value, Mapping):
         try:
             return json.dumps(value or {}, ensure_ascii=False)
-        except (TypeError, ValueError) as problem:
+        except (TypeError, ValueError, RecursionError) as problem:
             _fail(at, f"has no JSON form: {problem}")
     _fail(at, f"is {type(value).__name__} but must be an object or its JSON text")
 

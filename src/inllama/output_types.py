@@ -69,7 +69,7 @@ class OutputType(ABC, Generic[T]):
         Raises:
             InvalidRequestError: The text does not fit the schema, or the type refuses a value; ``.pointer`` says where.
         """
-        return self.build(loads(text, "the output"), "the output")
+        return self.build(loads(text, "the output", is_strict=False), "the output")
 
     @abstractmethod
     def build(self, value: Any, what: str = "the value") -> T:

@@ -106,6 +106,7 @@ class Template:
         params: Sampling options.
         options: Fields of ``SamplingParams``, which override those of ``params``, and of ``RequestOptions``.
         is_streaming: Whether outputs come piece by piece; otherwise whole.
+        compiles: Whether a structure is compiled here; otherwise ``prepare_tokens`` is given it.
 
     Raises:
         EngineClosedError: ``close()`` was called.
@@ -116,7 +117,13 @@ class Template:
     """
 
     def __init__(
-        self, engine: Preparing, params: SamplingParams | None, options: Mapping[str, Any], *, is_streaming: bool
+        self,
+        engine: Preparing,
+        params: SamplingParams | None,
+        options: Mapping[str, Any],
+        *,
+        is_streaming: bool,
+        compiles: bool = True,
     ) -> None:
         engine.check_usable()
         if params is not None and not isinstance(params, SamplingParams):
@@ -128,7 +135,8 @@ class Template:
         self._seed = full.seed
         self.stops = full.stop or ()
         self.output = None if request.output is None else OutputType.of(request.output)
-        self.structure = self._structure(engine, full)
+        self.asked = self._asked(full)
+        structure = engine.structure(*self.asked) if compiles and self.asked is not None else None
         self._limits: dict[str, object] = {
             "max_tokens": full.max_tokens,
             "min_tokens": full.min_tokens or 0,
@@ -142,21 +150,22 @@ class Template:
             "spelled_token_ids": [],
             "n_scored": 0,
             "reasoning": None,
-            "structure": self.structure,
+            "structure": structure,
             "structure_start": None,
         }
         apart = {*self._limits, *STRUCTURES, "seed"}
         self._fields = {key: value for key, value in full.to_dict().items() if key not in apart}
 
-    def _structure(self, engine: Preparing, params: SamplingParams) -> _core.Structure | None:
+    def _asked(self, params: SamplingParams) -> tuple[str, Any] | None:
+        """Return kind and source of the structure."""
         asked = params.structure
         if self.output is None:
-            return None if asked is None else engine.structure(*asked)
+            return asked
         if asked is not None:
             raise InvalidRequestError(f"output and {asked[0]} are both given; give one of them", option="output")
         if params.ignore_eos:
             raise InvalidRequestError("output and ignore_eos exclude each other", option="ignore_eos")
-        return engine.structure("json_schema", self.output.schema)
+        return "json_schema", self.output.schema
 
     def prepare(self, prompt: Prompt) -> Prepared:
         """Return the request for one prompt.

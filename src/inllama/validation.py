@@ -89,7 +89,7 @@ class Validation:
             raise _unsupported(f"a schema must be an object or a boolean, not {_type_name(schema)}", at=at)
         known = self._rules.get(id(schema))
         if known is None:
-            known = self._rules[id(schema)] = (schema, _rules_of(schema, at))
+            known = self._rules[id(schema)] = (schema, rules_of(schema, at))
         for rule in known[1]:
             violation = rule.check(self, value, schema, at, depth + 1)
             if violation is not None:
@@ -169,7 +169,7 @@ class Validation:
         if not isinstance(value, dict):
             return None
         named, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-        others = schema.get("additionalProperties", True)
+        others = schema.get("additionalProperties", schema.get("unevaluatedProperties", True))
         for name, member in value.items():
             schemas = [named[name]] if name in named else []
             schemas += [one for pattern, one in patterns.items() if compiled(pattern).search(name)]
@@ -193,13 +193,24 @@ class Validation:
     def _items(self, value: Any, schema: Mapping[str, Any], at: str, depth: int) -> Violation | None:
         if not isinstance(value, list):
             return None
-        first, others = schema.get("prefixItems", []), schema.get("items", True)
+        first, others = schema.get("prefixItems", []), schema.get("items", schema.get("unevaluatedItems", True))
         if others is False and len(value) > len(first):
             return Violation(at, "items", f"has {len(value)} items but must have at most {len(first)}")
         for i, item in enumerate(value):
             violation = self._check(item, first[i] if i < len(first) else others, child(at, i), depth)
             if violation is not None:
                 return violation
+        return None
+
+    def _unique(self, value: Any, schema: Mapping[str, Any], at: str, depth: int) -> Violation | None:
+        if not isinstance(value, list) or not schema["uniqueItems"]:
+            return None
+        for i, item in enumerate(value):
+            self._n_steps += i
+            if self._n_steps > MAX_STEPS:
+                raise _unsupported(f"the schema needs more than {MAX_STEPS} steps to be checked", at=at)
+            if any(equal(item, other) for other in value[:i]):
+                return Violation(at, "uniqueItems", f"has {_shown(item)} twice")
         return None
 
     # -------------------------------------------------------------------------------------------------- strings
@@ -296,26 +307,27 @@ _RULES = (
     Rule(Validation._format, {"format": str}),
     _limit("minItems", list, operator.ge, "has {} items but must have at least {}"),
     _limit("maxItems", list, operator.le, "has {} items but must have at most {}"),
-    Rule(Validation._items, {"prefixItems": list, "items": _SCHEMA}),
+    Rule(Validation._items, {"prefixItems": list, "items": _SCHEMA, "unevaluatedItems": _SCHEMA}),
+    Rule(Validation._unique, {"uniqueItems": bool}),
     _limit("minProperties", dict, operator.ge, "has {} members but must have at least {}"),
     _limit("maxProperties", dict, operator.le, "has {} members but must have at most {}"),
     Rule(Validation._required, {"required": list}),
     Rule(Validation._property_names, {"propertyNames": _SCHEMA}),
     Rule(
-        Validation._properties, {"properties": Mapping, "patternProperties": Mapping, "additionalProperties": _SCHEMA}
+        Validation._properties,
+        {
+            **{"properties": Mapping, "patternProperties": Mapping},
+            **{"additionalProperties": _SCHEMA, "unevaluatedProperties": _SCHEMA},
+        },
     ),
     Rule(Validation._all_of, {"allOf": list}),
     Rule(Validation._any_of, {"anyOf": list}),
     Rule(Validation._one_of, {"oneOf": list}),
 )
 _RANKS = {keyword: rank for rank, rule in enumerate(_RULES) for keyword in rule.keywords}
-# They say something about the schema and demand nothing of the value.
-_SILENT = frozenset(
-    (
-        *("$schema", "$comment", "$defs", "definitions", "title", "description", "default", "examples"),
-        *("deprecated", "readOnly", "writeOnly", "discriminator"),
-    )
-)
+# These look into what others have checked of the same value.
+UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
+_APPLIERS = ("$ref", "allOf", "anyOf", "oneOf")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
@@ -328,13 +340,16 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _rules_of(schema: Mapping[str, Any], at: str) -> list[Rule]:
+def rules_of(schema: Mapping[str, Any], at: str) -> list[Rule]:
+    """Return what a schema demands, apart from its parts; raises ``UnsupportedError`` for what is not checked."""
+    from inllama.structure.keywords import ANNOTATIONS  # with the first check: it takes a while
+
     ranks = set()
     for keyword, argument in schema.items():
-        if keyword in _SILENT:
+        if keyword in ANNOTATIONS or keyword.startswith("x-"):
             continue
         rank = _RANKS.get(keyword)
-        if rank is None:
+        if rank is None or (keyword in UNEVALUATED and any(other in schema for other in _APPLIERS)):
             raise _unsupported(f"the schema's keyword {keyword!r} is not supported", keyword=keyword, at=at)
         kinds = _RULES[rank].keywords[keyword]
         if not isinstance(argument, kinds) or (isinstance(argument, bool) and kinds == (int, float)):

@@ -71,3 +71,29 @@ TEST("a code point that is no character is refused") {
     CHECK_THROWS(translated("root ::= [\\U00110000]"), Error, thrown.field("code_point") != nullptr,
                  "GrammarError");
 }
+
+TEST("a control token can come in place of its spelling, and only there") {
+    const EbnfOptions options{{{"<a>", 7}, {"<a><b>", 8}, {"\xC3\xA9!", 9}}, ""};
+    const auto with = [&](const std::string& gbnf) {
+        return gbnf_to_ebnf(gbnf, "root", [](std::string_view) { return Token{0}; }, options).text;
+    };
+    CHECK_EQ(with("root ::= \"<a>\" [a-z]*"),
+             std::string("g-root ::= (\"\\u003ca\\u003e\" | Token(7)) Regex(\"[a-z]*\")\n"));
+    CHECK_EQ(
+        with("root ::= \"x<a><b>y\" | \"<a\" | \"\xC3\xA9!\""),
+        std::string("g-root ::= \"x\" (\"\\u003ca\\u003e\\u003cb\\u003e\" | Token(8)) \"y\" | \"\\u003ca\" | "
+                    "(\"\\u00e9\\u0021\" | Token(9))\n"));
+    // Nor is a rule with such a literal written into an automaton.
+    CHECK_EQ(with("root ::= part*\npart ::= \"<a>\""),
+             std::string("g-root ::= (g-part)*\ng-part ::= (\"\\u003ca\\u003e\" | Token(7))\n"));
+}
+
+TEST("a hole is the root of what the caller appends") {
+    const EbnfOptions options{{}, "answer"};
+    const std::string gbnf = "root ::= \"[\" answer \"]\" [ ]*\nanswer ::= \"a\"";
+    CHECK_EQ(
+        gbnf_to_ebnf(
+            gbnf, "root", [](std::string_view) { return Token{0}; }, options)
+            .text,
+        std::string("g-root ::= \"\\u005b\" g-answer Regex(\"\\\\u{5d}[\\\\u{20}]*\")\ng-answer ::= root\n"));
+}

@@ -81,6 +81,7 @@ no_bytes_path = file_fixture("no_bytes_path", tiny.llama, vocab=tiny.vocabulary_
 regex_path = file_fixture("regex_path", tiny.llama, vocab=tiny.bpe_vocabulary("poro-chat"))
 whitespace_path = file_fixture("whitespace_path", tiny.llama, vocab=tiny.bpe_vocabulary("whitespace"))
 long_word_path = file_fixture("long_word_path", tiny.llama, vocab=tiny.vocabulary_with_a_long_word())
+fill_in_path = file_fixture("fill_in_path", tiny.llama, vocab=tiny.vocabulary_to_fill_in())
 no_separator_path = file_fixture("no_separator_path", tiny.bert, n_vocab=50)
 no_beginning_path = file_fixture(
     "no_beginning_path", tiny.t5, vocab=tiny.unigram_vocabulary() | {"tokenizer.ggml.add_bos_token": True}
@@ -108,6 +109,7 @@ no_bytes = model_fixture("no_bytes")
 regex = model_fixture("regex")
 whitespace = model_fixture("whitespace")
 long_word = model_fixture("long_word")
+fill_in = model_fixture("fill_in")
 no_separator = model_fixture("no_separator")
 no_beginning = model_fixture("no_beginning")
 nvfp4 = model_fixture("nvfp4")

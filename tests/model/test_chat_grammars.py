@@ -10,7 +10,7 @@ import pytest
 from chats import CLOCK, QUESTION, TEMPLATES, WEATHER, inputs
 
 from inllama import Engine, TemplateError
-from inllama._core import ChatTemplate
+from inllama._core import ChatTemplate, Structure
 
 ASKED: dict[str, dict[str, Any]] = {
     "auto": inputs([QUESTION], tools=[WEATHER, CLOCK]),
@@ -26,23 +26,22 @@ def engine() -> Iterator[Engine]:
         yield started
 
 
-def grammars(engine: Engine, path: Path) -> Iterator[tuple[str, str]]:
-    """Yield what the chat layer writes for a template, by what was asked for."""
+def structures(engine: Engine, path: Path) -> Iterator[tuple[str, Structure]]:
+    """Yield what becomes of the chat layer's grammars for a template, by what was asked for."""
     template = ChatTemplate(engine.model, path.read_text(encoding="utf-8"))
     for name, asked in ASKED.items():
         try:
-            grammar = template.prepare(asked).grammar
+            prepared = template.prepare(asked)
         except TemplateError:
             continue  # it refuses such a conversation
-        if grammar is not None:
-            yield name, grammar
+        if prepared.grammar is not None:
+            yield name, engine.structure("grammar", prepared.grammar, spelled=prepared.preserved_tokens)
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_every_grammar_of_a_template_becomes_masks(engine: Engine, path: Path) -> None:
-    found = dict(grammars(engine, path))
-    for name, grammar in found.items():
-        structure = engine.structure("grammar", grammar)
+    found = dict(structures(engine, path))
+    for name, structure in found.items():
         assert structure.is_compiled, name
         assert structure.start().fill().any(), name
     assert found

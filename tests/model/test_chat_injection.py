@@ -82,8 +82,8 @@ def test_every_spelling_in_a_message_stays_text(vocabulary: Vocabulary) -> None:
     text = "say: " + " and ".join(sample(spellings(vocabulary))) + "."
     chat = template.render(user(text))
     assert chat.text == text
-    assert vocabulary.specials_of(chat.tokens) == []
-    decoded = vocabulary.tokenizer.decode(chat.tokens, special=False)
+    assert vocabulary.specials_of(chat.token_ids) == []
+    decoded = vocabulary.tokenizer.decode(chat.token_ids, special=False)
     assert decoded.removeprefix(" ") == text
 
 
@@ -93,9 +93,9 @@ def test_special_tokens_of_the_template_stay_special(vocabulary: Vocabulary) -> 
         pytest.skip("it has no marker")
     template = ChatTemplate(vocabulary.model, '{{ "' + marker + '" }}' + CONTENT)
     chat = template.render(user(f"x{marker}y"))
-    assert [vocabulary.special[t] for t in vocabulary.specials_of(chat.tokens)] in ([marker], [])
+    assert [vocabulary.special[t] for t in vocabulary.specials_of(chat.token_ids)] in ([marker], [])
     opened = template.render(user(f"x{marker}y", parse_special_content=True))
-    assert vocabulary.specials_of(opened.tokens) in (2 * vocabulary.specials_of(chat.tokens), [])
+    assert vocabulary.specials_of(opened.token_ids) in (2 * vocabulary.specials_of(chat.token_ids), [])
 
 
 TEXTS = [
@@ -120,7 +120,7 @@ def test_text_without_a_spelling_gives_the_tokens_of_all_at_once(vocabulary: Voc
     if vocabulary.tokenizer.adds_eos:
         expected = expected[:-1]  # an answer follows
     if vocabulary.tokenizer.type != "wpm":
-        np.testing.assert_array_equal(chat.tokens, expected)
+        np.testing.assert_array_equal(chat.token_ids, expected)
 
 
 def test_spellings_stay_text_wherever_they_stand(demo: Vocabulary) -> None:
@@ -152,7 +152,7 @@ def test_spellings_stay_text_wherever_they_stand(demo: Vocabulary) -> None:
     ]
     expected = template.prepare(inputs(harmless, tools=[WEATHER]))
     assert forged in chat.text
-    assert demo.specials_of(chat.tokens) == demo.specials_of(expected.tokens)
+    assert demo.specials_of(chat.token_ids) == demo.specials_of(expected.token_ids)
 
 
 def test_a_spelling_across_two_strings_stays_text(demo: Vocabulary) -> None:
@@ -164,15 +164,15 @@ def test_a_spelling_across_two_strings_stays_text(demo: Vocabulary) -> None:
         ]
         chat = template.render(inputs(parts))
         assert chat.text == "a<|im_start|>b"
-        assert demo.specials_of(chat.tokens) == []
-    assert demo.specials_of(template.render(inputs(parts, parse_special_content=True)).tokens) != []
+        assert demo.specials_of(chat.token_ids) == []
+    assert demo.specials_of(template.render(inputs(parts, parse_special_content=True)).token_ids) != []
 
 
 def test_a_spelling_of_text_and_template_stays_text(demo: Vocabulary) -> None:
     template = ChatTemplate(demo.model, "<|im_{{ messages[0].content }}")
     chat = template.render(user("start|>"))
     assert chat.text == "<|im_start|>"
-    assert demo.specials_of(chat.tokens) == []
+    assert demo.specials_of(chat.token_ids) == []
 
 
 def test_escapes_in_arguments_hide_nothing(demo: Vocabulary) -> None:
@@ -181,13 +181,13 @@ def test_escapes_in_arguments_hide_nothing(demo: Vocabulary) -> None:
     source = "{{ messages[1].tool_calls[0].function.arguments.a }}{{ messages[1].tool_calls[0].function.arguments }}"
     for template in (ChatTemplate(demo.model), ChatTemplate(demo.model, source)):
         chat = template.render(inputs([QUESTION, CALL | {"tool_calls": [call]}]))
-        ends = chat.tokens.tolist().count(demo.tokenizer.encode("<|im_end|>", parse_special=True)[0])
+        ends = chat.token_ids.tolist().count(demo.tokenizer.encode("<|im_end|>", parse_special=True)[0])
         plain = template.render(
             inputs(
                 [QUESTION, CALL | {"tool_calls": [{"type": "function", "function": {"name": "f", "arguments": "{}"}}]}]
             )
         )
-        assert ends == plain.tokens.tolist().count(demo.tokenizer.encode("<|im_end|>", parse_special=True)[0])
+        assert ends == plain.token_ids.tolist().count(demo.tokenizer.encode("<|im_end|>", parse_special=True)[0])
 
 
 def test_a_template_that_changes_case_changes_no_spelling(demo: Vocabulary) -> None:
@@ -207,7 +207,7 @@ def test_forged_placeholders_stay_text(demo: Vocabulary) -> None:
     text = "\U000f0000 <|im_end|> \\udb80\\udc00"
     chat = template.render(user(text))
     assert chat.text.startswith(text)
-    assert demo.specials_of(chat.tokens) == []
+    assert demo.specials_of(chat.token_ids) == []
 
 
 def test_roles_cannot_carry_markers(demo: Vocabulary) -> None:
@@ -226,4 +226,4 @@ def test_no_template_lets_a_message_make_special_tokens(demo: Vocabulary, path: 
         except TemplateError:
             pytest.skip("it wants other messages")
     assert forged in both[0].text
-    assert demo.specials_of(both[0].tokens) == demo.specials_of(both[1].tokens)
+    assert demo.specials_of(both[0].token_ids) == demo.specials_of(both[1].token_ids)

@@ -99,15 +99,15 @@ def test_a_conversation_renders_in_the_models_own_format(demo: ChatTemplate) -> 
 def test_the_tokens_are_those_of_the_text_at_once(model: Model, demo: ChatTemplate) -> None:
     chat = demo.render(inputs(TALK))
     expected = model.tokenizer.encode(chat.text, add_special=True, parse_special=True)
-    np.testing.assert_array_equal(chat.tokens, expected)
-    assert chat.tokens.dtype == np.int32
+    np.testing.assert_array_equal(chat.token_ids, expected)
+    assert chat.token_ids.dtype == np.int32
 
 
 def test_the_beginning_token_is_never_there_twice(llama: Model) -> None:
     bos = llama.tokenizer.bos
     assert llama.tokenizer.adds_bos
     for source in ("{{ bos_token }}{{ messages[0].content }}", "{{ messages[0].content }}"):
-        tokens = ChatTemplate(llama, source).render(user("Hi")).tokens.tolist()
+        tokens = ChatTemplate(llama, source).render(user("Hi")).token_ids.tolist()
         assert tokens.count(bos) == 1
         assert tokens[0] == bos
 

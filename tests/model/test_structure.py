@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -77,6 +78,7 @@ STRUCTURES: dict[str, tuple[str, Any, str]] = {
         '"a red ball"',
     ),
     "a limit that ends with what it has": ("regex", "[a-z ]{0,12}ed[a-z ]{0,10}!", "the red ball rolled!"),
+    "two equal limits": ("regex", "[a-z ]{0,9}[a-z ]{0,9}!", "information on it!"),
     "a limit of escapes": ("json_schema", {"type": "string", "pattern": '^(a|"){0,11}$'}, '"a\\"a\\"aa"'),
     "words": ("regex", r"(\w+ ?)+\.", "the little girl ran away."),
     "choices": ("choices", ["red", "reddish", "green"], "reddish"),
@@ -165,26 +167,29 @@ def test_cancelled_and_late_requests_with_structures_leave_nothing(engine: Engin
     assert is_idle(engine)
 
 
-def test_a_structure_is_compiled_off_the_event_loop(engine: Engine) -> None:
-    async def main() -> tuple[str, int]:
+@pytest.mark.parametrize("options", [{"json_schema": {"enum": ["red", "green"]}}, {"output": Literal["red", "green"]}])
+def test_a_structure_is_compiled_off_the_event_loop(
+    engine: Engine, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    compiled = engine.structure
+
+    def recorded(*args: Any, **kwargs: Any) -> Structure:
+        threads.append(threading.get_ident())
+        return compiled(*args, **kwargs)
+
+    monkeypatch.setattr(engine, "structure", recorded)
+
+    async def main() -> list[str]:
         llm = AsyncLLM(engine)
-        ticks = 0
+        stream = llm.stream(PROMPT, **options)
+        texts = [(await llm.generate(PROMPT, **options)).text, "".join([chunk.text async for chunk in stream])]
+        texts += [result.text async for result in llm.map([PROMPT, {"prompt": PROMPT, **options}], **options)]
+        return [*texts, (await llm.chat("Which?", **options)).message.content]
 
-        async def tick() -> None:
-            nonlocal ticks
-            while True:
-                ticks += 1
-                await asyncio.sleep(0)
-
-        ticking = asyncio.create_task(tick())
-        schema = {"enum": [f"value number {i} of many" for i in range(1500)]}
-        text = (await llm.generate(PROMPT, json_schema=schema, max_tokens=60)).text
-        ticking.cancel()
-        return text, ticks
-
-    text, ticks = asyncio.run(main())
-    assert text.lstrip().startswith('"value number ')
-    assert ticks > 20
+    assert {json.loads(text) for text in asyncio.run(main())} <= {"red", "green"}
+    assert len(threads) >= 4
+    assert threading.get_ident() not in threads
 
 
 def test_log_probabilities_are_those_before_the_structure(engine: Engine) -> None:

@@ -44,6 +44,7 @@ from fixtures.gguf_file import Metadata, read_tensors
 from fixtures.vocabularies import (
     BOS,
     EOS,
+    FILL_IN,
     LONG_WORD,
     N_VOCAB,
     bpe_vocabulary,
@@ -51,6 +52,7 @@ from fixtures.vocabularies import (
     byte_vocabulary,
     no_vocabulary,
     unigram_vocabulary,
+    vocabulary_to_fill_in,
     vocabulary_with_a_long_word,
     vocabulary_without_bytes,
 )
@@ -64,6 +66,7 @@ __all__ = [
     "DEMO_SIZE",
     "EOS",
     "EXACT",
+    "FILL_IN",
     "GOLDEN",
     "GOLDEN_TOLERANCE",
     "LABELS",
@@ -113,6 +116,7 @@ __all__ = [
     "read_tensors",
     "t5",
     "unigram_vocabulary",
+    "vocabulary_to_fill_in",
     "vocabulary_with_a_long_word",
     "vocabulary_without_bytes",
     "write_lora",

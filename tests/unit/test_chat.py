@@ -52,7 +52,7 @@ def test_an_answer_has_content_reasoning_and_usage() -> None:
 def test_a_text_is_what_the_user_says() -> None:
     llm = fake(lambda prompt: prompt)
     assert llm.render_chat("Hi").text == llm.render_chat([{"role": "user", "content": "Hi"}]).text
-    assert bytes(llm.render_chat("Hi").tokens.astype("uint8")).decode() == llm.render_chat("Hi").text
+    assert bytes(llm.render_chat("Hi").token_ids.astype("uint8")).decode() == llm.render_chat("Hi").text
 
 
 def test_an_answer_is_a_message_of_the_next_chat() -> None:
@@ -70,7 +70,8 @@ def test_functions_are_shown_to_the_model_and_calls_come_back_with_arguments() -
     (call,) = reply.message.tool_calls
     assert (call.name, call.arguments) == ("get_weather", {"city": "Paris", "days": 2})
     assert reply.finish_reason == "tool_calls"
-    assert call.id.startswith("call_")
+    assert len(call.id) == 9  # as Mistral's templates want it
+    assert call.id.isalnum()
 
 
 def test_nothing_is_executed_by_chat() -> None:
@@ -131,6 +132,40 @@ def test_events_tell_reasoning_text_and_calls_apart() -> None:
     assert (end.index, end.finish_reason, end.type) == (0, "tool_calls", "finished")
     assert end.completion is not None
     assert end.completion.message.tool_calls[0].id == calls[0].id
+
+
+def test_several_calls_of_one_answer_have_an_index_and_an_id_each() -> None:
+    others = CALL.replace("Paris", "Rome")
+    llm = fake(f"{CALL}{others}")
+    stream = llm.stream_chat("Weather?", tools=[get_weather], parallel_tool_calls=True)
+    deltas = [event for event in stream if isinstance(event, ToolCallDelta)]
+    assert [delta.call_index for delta in deltas if delta.name] == [0, 1]
+    calls = stream.result().message.tool_calls
+    assert [call.arguments["city"] for call in calls] == ["Paris", "Rome"]
+    assert len({call.id for call in calls}) == 2
+    for place, call in enumerate(calls):
+        mine = [delta for delta in deltas if delta.call_index == place]
+        assert {delta.id for delta in mine} == {call.id}
+        assert json.loads("".join(delta.arguments for delta in mine)) == call.arguments
+
+
+def test_deltas_of_text_have_all_log_probabilities_since_the_last_event() -> None:
+    stream = fake("a <b and <tool> c").stream_chat("Hi", logprobs=True, top_logprobs=1)
+    deltas = [event for event in stream if isinstance(event, TextDelta)]
+    choice = stream.result().choices[0]
+    assert choice.logprobs is not None
+    assert tuple(token for delta in deltas for token in delta.token_ids) == choice.token_ids
+    assert tuple(one for delta in deltas for one in delta.logprobs) == choice.logprobs
+    assert fake("a").chat("Hi", logprobs=True).choices[0].logprobs is not None
+
+
+def test_render_chat_shows_what_the_model_is_asked() -> None:
+    llm = fake("{}")
+    stream = llm.stream_chat("Hi", json_schema={"type": "object"})
+    shown = llm.render_chat("Hi", json_schema={"type": "object"})
+    assert stream.prompt.text == shown.text
+    assert stream.prompt.token_ids.tolist() == shown.token_ids.tolist()
+    assert stream.result().usage.prompt_tokens == len(shown.token_ids)
 
 
 def test_a_streams_result_has_the_ids_that_its_events_had() -> None:

@@ -23,6 +23,7 @@ from inllama import (
     ToolCallDelta,
 )
 from inllama.testing import FakeEngine
+from inllama.testing.fake_template import FakeParser
 
 
 def call(name: str, **arguments: Any) -> str:
@@ -92,6 +93,40 @@ def test_functions_run_until_the_model_answers_in_words() -> None:
 def test_asynchronous_functions_run_too() -> None:
     conversation = talk(lambda prompt: call("multiply", a=6, b=7) if "?" in last_said(prompt) else last_said(prompt))
     assert conversation.send("6 * 7?", tools=[multiply]).message.content == "42"
+
+
+def test_asynchronous_functions_run_where_an_event_loop_runs_already() -> None:
+    def reply(prompt: str) -> str:
+        said = last_said(prompt)
+        return call("multiply", a=6, b=7) if said == "6 * 7?" else f"It is {said}."
+
+    async def main() -> str:
+        return talk(reply).send("6 * 7?", tools=[multiply]).message.content
+
+    assert asyncio.run(main()) == "It is 42."
+
+
+@pytest.mark.parametrize("arguments", ['{"a": 1, "a": 2, "b": 3}', '{"a": 1e999, "b": 3}', "[1]"])
+def test_a_call_whose_arguments_cannot_be_read_is_not_run(arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[int] = []
+
+    def add(a: int = 0, b: int = 0) -> int:
+        """Add two numbers."""
+        ran.append(a + b)
+        return a + b
+
+    def parse(_: FakeParser, text: str, is_partial: bool) -> Any:
+        return ("", "", (("add", arguments, ""),)) if text == "calling" else (text, "", ())
+
+    monkeypatch.setattr(FakeParser, "parse", parse)
+    conversation = talk(lambda prompt: "calling" if last_said(prompt) == "go" else "fine")
+    reply = conversation.send("go", tools=[add])
+    assert ran == []
+    assert reply.message.tool_calls == ()
+    assert reply.message.content == "calling"
+    assert reply.message.parse_error is not None
+    assert reply.finish_reason == "stop"
+    assert conversation.send("again", tools=[add]).message.content == "fine"
 
 
 def test_what_a_function_raises_is_told_to_the_model() -> None:
@@ -245,6 +280,31 @@ def test_a_function_decides_what_is_left_out() -> None:
     assert conversation.messages[0]["content"] == "z" * 100
 
 
+@pytest.mark.parametrize("overflow", [lambda messages: messages, lambda messages: messages[-1:]])
+def test_a_function_that_makes_no_room_is_not_asked_for_ever(overflow: Any) -> None:
+    conversation = small("y", overflow=overflow)
+    with pytest.raises(ContextFullError):
+        conversation.send("x" * 300)
+    assert len(conversation) == 0
+
+    async def main() -> None:
+        async with AsyncLLM(FakeEngine("y", n_ctx=200)) as aio:
+            with pytest.raises(ContextFullError):
+                await AsyncConversation(aio, overflow=overflow).send("x" * 300)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("max_tokens", [None, 10])
+def test_turns_are_dropped_before_the_answer_has_no_room(max_tokens: int | None) -> None:
+    conversation = small("y" * 50, overflow="drop_oldest", max_tokens=max_tokens)
+    for size in (20, 30, 40, 50):
+        turn = conversation.stream("x" * size)
+        reply = turn.result()
+        assert reply.usage.prompt_tokens + min(max_tokens or 25, 25) <= 200
+    assert len(conversation) < 8
+
+
 def test_a_template_that_changes_history_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     conversation = talk("y")
     conversation.send("one")
@@ -254,6 +314,17 @@ def test_a_template_that_changes_history_is_reported_once(caplog: pytest.LogCapt
         conversation._history.messages[0]["content"] = "a third"
         conversation.send("three")
     assert len([record for record in caplog.records if "changes earlier turns" in record.message]) == 1
+
+
+def test_other_instructions_or_tools_are_not_blamed_on_the_template(caplog: pytest.LogCaptureFixture) -> None:
+    conversation = talk("y", system="One.")
+    with caplog.at_level(logging.WARNING, "inllama"):
+        conversation.send("a")
+        conversation.system = "Two."
+        conversation.send("b")
+        conversation.send("c", tools=[add])
+        conversation.send("d")
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(

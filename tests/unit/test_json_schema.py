@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from schema_cases import CASES, REFUSED
 
-from inllama import GrammarError
+from inllama import GrammarError, formats
+from inllama.schema_check import check_schema
 from inllama.structure.json_schema import schema_grammar, schema_text
 from inllama.structure.keywords import ANNOTATIONS, ENFORCED, FORMATS, OF_TYPE, REMEDIES
 from inllama.testing import FakeEngine
+from inllama.validation import validate
 
 
 @pytest.fixture(scope="module", name="engine")
@@ -47,6 +51,28 @@ def test_keyword_allows_and_refuses(engine: FakeEngine, schema: Any, allowed: li
         )
     for text in refused:
         assert not structure.accepts(text.encode()), text
+
+
+@pytest.mark.parametrize(("schema", "allowed"), [case[1:3] for case in NUMBERED], ids=[c[0] for c in NUMBERED])
+def test_what_can_be_generated_passes_the_check_of_arguments(schema: Any, allowed: list[Any]) -> None:
+    check_schema(schema)
+    for value in allowed:
+        validate(value, schema)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_texts_of_a_format_pass_the_check_of_values(name: str, data: st.DataObject) -> None:
+    text = data.draw(st.from_regex(FORMATS[name], fullmatch=True, alphabet=st.characters(max_codepoint=127)))
+    # An address may have longer parts than others read.
+    assert formats.has_format(text, name) or (name in ("email", "uri") and len(text) > 60), text
+
+
+def test_numbers_that_no_float_holds_are_refused(engine: FakeEngine) -> None:
+    for schema in ('{"enum": [1e999]}', '{"type": "integer", "enum": [1e999]}', '{"const": -1e999}'):
+        with pytest.raises(GrammarError, match="too large"):
+            engine.structure("json_schema", schema)
 
 
 def test_every_enforced_keyword_has_cases() -> None:

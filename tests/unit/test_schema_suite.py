@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "schema_suite.py"
@@ -31,7 +32,8 @@ def test_a_suite_is_counted(tmp_path: Path) -> None:
         {"description": "no way", "schema": {"not": {}}, "tests": []},
     ]
     (tmp_path / "small.json").write_text(json.dumps(groups))
-    report = tool.compare(tmp_path)
+    with ExitStack() as open_things:
+        report = tool.compare(tmp_path, tool.inllama_structures(open_things))
     assert (report.schemas, report.valid, report.invalid) == (2, 1, 1)
     assert [line.rpartition(": ")[2] for line in report.missing] == ["1.0"]
     assert [line.rpartition(": ")[2] for line in report.broken] == ["1"]

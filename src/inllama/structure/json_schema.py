@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from inllama.errors import GrammarError
+from inllama.json_text import finite
 from inllama.structure.ebnf import Grammar
 from inllama.structure.json_object import ObjectRules
 from inllama.structure.json_text import JsonText, json_literal
@@ -51,7 +52,7 @@ def schema_grammar(text: str) -> str:
         GrammarError: The schema cannot be enforced, or allows nothing; ``.pointer`` says where.
     """
     try:
-        schema = json.loads(text, parse_constant=_refuse_constant)
+        schema = json.loads(text, parse_constant=_refuse_constant, parse_float=finite)
     except RecursionError:
         raise GrammarError(f"the JSON schema is nested more than {MAX_DEPTH} deep", pointer="") from None
     except ValueError as problem:

@@ -32,7 +32,7 @@ class FakePrompt:
         self.parser = FakeParser()
 
     @property
-    def tokens(self) -> NDArray[np.int32]:
+    def token_ids(self) -> NDArray[np.int32]:
         """The bytes of the text."""
         import numpy as np  # with the first chat: it takes a while
 
