@@ -121,11 +121,11 @@ class ChatCall:
         return chat.reasoning
 
     def _check_switch(self, prepared: PreparedPrompt) -> None:
-        # A template without the switch always asks for reasoning, or never.
+        # A template without the switch leaves it to the model, or knows no reasoning.
         if self._reasons is None or self._template.capabilities["enable_thinking"]:
             return
         if self._reasons != prepared.supports_thinking:
-            problem = "knows no reasoning" if self._reasons else "always asks for reasoning"
+            problem = "knows no reasoning" if self._reasons else "cannot turn it off"
             raise UnsupportedError(
                 f"reasoning={self._reasons}, but this model's template {problem}; leave it out", option="reasoning"
             )

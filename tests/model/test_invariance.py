@@ -71,6 +71,14 @@ def test_cutting_prompts_and_sharing_them_changes_no_token(
         assert [llm.generate(prompt, **GREEDY).token_ids for prompt in prompts(model)] == alone
 
 
+def test_sharing_in_any_order_of_steps_changes_no_token(model: Model, alone: list[tuple[int, ...]]) -> None:
+    # Which requests share a step depends on how fast they come, so this is tried some times.
+    for _ in range(6):
+        with LLM(model, max_running=4, **EXACT) as llm:
+            for _ in range(2):
+                assert [row.token_ids for row in llm.generate(prompts(model), **GREEDY)] == alone
+
+
 def test_requests_of_many_threads_get_what_they_would_get_alone(model: Model, alone: list[tuple[int, ...]]) -> None:
     with LLM(model, max_running=8, **EXACT) as llm, ThreadPoolExecutor(8) as pool:
         for _ in range(2):
@@ -85,7 +93,8 @@ def test_little_memory_changes_no_token(model: Model, alone: list[tuple[int, ...
     with LLM(model, max_running=4, **{**EXACT, "n_ctx": 256}) as llm:
         rows = llm.generate(prompts(model), **GREEDY)
         assert [row.token_ids for row in rows] == alone
-        assert llm.stats().evicted_cells > 0
+        is_kept = not (model.is_hybrid and model.n_swa > 0)
+        assert (llm.stats().evicted_cells > 0) == is_kept
 
 
 @pytest.mark.parametrize("n", [2, 16, 64])
