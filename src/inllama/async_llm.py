@@ -20,6 +20,7 @@ from inllama.chat_request import ChatCall, ChatRequest
 from inllama.engine import Engine, checked_options
 from inllama.errors import EngineClosedError
 from inllama.messages import Messages
+from inllama.off_loop import off_loop
 from inllama.outputs import Completion, TokenLogprob
 from inllama.params import STRUCTURES, SamplingParams
 from inllama.request import Prepared, Prompt, Template, is_one
@@ -79,7 +80,7 @@ class AsyncLLM:
             EngineClosedError: ``aclose()`` was called.
         """
         if self._engine is None or not self._is_ready or self._is_closed:
-            return await asyncio.to_thread(self._load)
+            return await off_loop(self._load)
         return self._engine
 
     def _load(self) -> Engine:
@@ -298,7 +299,7 @@ class AsyncLLM:
         async def prepare() -> tuple[Engine, ChatRequest]:
             engine = await self.start()
             # Templates, grammars and schemas take milliseconds, which other tasks need not wait for.
-            return engine, await asyncio.to_thread(
+            return engine, await off_loop(
                 lambda: ChatCall(engine, params, options, is_streaming=is_streaming).prepare(messages)
             )
 
@@ -307,7 +308,7 @@ class AsyncLLM:
     async def render_chat(self, messages: Messages, **options: Any) -> ChatPrompt:
         """Return the prompt that ``chat`` would make of ``messages``, with ``text`` and ``token_ids``."""
         engine = await self.start()
-        return await asyncio.to_thread(lambda: ChatCall(engine, None, options, is_streaming=False).render(messages))
+        return await off_loop(lambda: ChatCall(engine, None, options, is_streaming=False).render(messages))
 
     async def infill(
         self, prefix: str, suffix: str, params: SamplingParams | None = None, **options: Any
@@ -323,7 +324,7 @@ class AsyncLLM:
 
         async def prepare() -> tuple[Engine, Prepared]:
             engine = await self.start()
-            return engine, await asyncio.to_thread(scoring_request, engine, prompt, continuation, top_logprobs, options)
+            return engine, await off_loop(lambda: scoring_request(engine, prompt, continuation, top_logprobs, options))
 
         return (await AsyncTextStream(prepare).result()).logprobs or ()
 
@@ -335,7 +336,7 @@ class AsyncLLM:
         """End all requests and free the engine, unless it was given; open streams fail with ``EngineClosedError``."""
         self._is_closed = True
         if self._owns_engine:
-            await asyncio.to_thread(self._close)
+            await off_loop(self._close)
 
     def _close(self) -> None:
         with self._loading:
@@ -362,7 +363,7 @@ async def _as_it_is(request: Prepared | Exception) -> Prepared | Exception:
 async def _made(make: Callable[[], _T], params: object, options: Mapping[str, Any]) -> _T:
     # A structure is compiled, which takes milliseconds.
     is_slow = _has_structure(options) or (isinstance(params, SamplingParams) and params.structure is not None)
-    return await asyncio.to_thread(make) if is_slow else make()
+    return await off_loop(make) if is_slow else make()
 
 
 def _has_structure(options: Mapping[str, Any]) -> bool:
@@ -374,7 +375,7 @@ async def _off_loop(prepare: Callable[[Any], _T], row: Row, options: Mapping[str
     # The first reproducible request makes a context of its own.
     is_compiled = isinstance(row, Mapping) and _has_structure(asked)
     if is_compiled or asked.get("reproducible") or _is_long(asked.get("prompt")):
-        return await asyncio.to_thread(prepare, row)
+        return await off_loop(lambda: prepare(row))
     return prepare(row)
 
 
