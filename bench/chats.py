@@ -156,11 +156,12 @@ def measure_turns(n_rounds: int) -> list[Case]:
         with LLM(n_ctx=8192) as llm:
             talk = Conversation(llm, system="You are a helpful assistant.", reasoning=False, max_tokens=40, seed=seed)
             said = "What sound does a dog make?"
-            before = 0
-            for _ in range(N_TURNS):
-                before = len(llm.render_chat([*talk.messages]).token_ids) if talk.messages else 0
+            n_known = 0
+            for turn in range(N_TURNS):
                 reply = talk.send(said)
-            n_new = reply.usage.prompt_tokens - before + len(llm.engine.encode(said))
+                if turn < N_TURNS - 1:
+                    n_known = reply.usage.prompt_tokens + reply.usage.completion_tokens
+            n_new = reply.usage.prompt_tokens - n_known
             n_computed = reply.usage.prompt_tokens - reply.usage.cached_tokens
             computed.append(n_computed)
             figures.append(n_computed / max(n_new, 1))
@@ -168,8 +169,9 @@ def measure_turns(n_rounds: int) -> list[Case]:
         Case(
             name=f"turn {N_TURNS} of a conversation",
             method=(
-                "Prompt tokens that are computed in the last turn, over those that are new in it: the question and the "
-                "marks around it and around the last answer."
+                "Prompt tokens that are computed in the last turn, over those that are new: beyond prompt and answer "
+                "of the turn before. The template writes an empty thought before an answer and leaves it out of "
+                "earlier turns, so the last answer is computed again."
             ),
             series={"computed": computed},
             unit="tokens",

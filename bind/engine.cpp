@@ -312,8 +312,9 @@ void bind_engine(nb::module_& m) {
                     "hole: str = '', filling: str = '') -> Structure"),
             "Return what a grammar, ``gbnf`` or ``ebnf``, asks of an output; the same one is compiled once. "
             "For "
-            "GBNF: control tokens whose spelling is text of the output, and a rule whose place an ``ebnf`` "
-            "takes.")
+            "GBNF: control tokens that can come where a literal has their spelling, and a rule whose place "
+            "an "
+            "``ebnf`` takes.")
         .def_prop_ro(
             "structure_counts",
             [](const PyEngine& self) {

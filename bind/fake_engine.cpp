@@ -28,15 +28,7 @@ class FakeEngine : public PyEngine {
         : PyEngine(std::move(made), vocab), vocab_(std::move(vocab)),
           structures_(std::make_unique<StructureCompiler>(vocab_, kMaxFakeCachedBytes)) {}
 
-    void check_token(Token token) const override {
-        if (token < 0 || token >= vocab_->size()) {
-            throw Error(ErrorKind::InvalidRequestError, "token " + std::to_string(token) +
-                                                            " is not in the vocabulary of " +
-                                                            std::to_string(vocab_->size()) + " tokens")
-                .with("token", token)
-                .with("n_vocab", vocab_->size());
-        }
-    }
+    void check_token(Token token) const override { inllama::check_token(token, vocab_->size()); }
 
     PyStructure structure(const std::string& kind, const GbnfSource& source) const override {
         PyStructure made = compiled_structure(*structures_, kind, source,

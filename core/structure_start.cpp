@@ -43,13 +43,7 @@ void check_texts(const std::vector<std::string>& texts) {
 
 void check_tokens(const std::vector<Token>& tokens, int n_tokens) {
     for (const Token token : tokens) {
-        if (token < 0 || token >= n_tokens) {
-            throw Error(ErrorKind::InvalidRequestError, "token " + std::to_string(token) +
-                                                            " is not in the vocabulary of " +
-                                                            std::to_string(n_tokens) + " tokens")
-                .with("token", token)
-                .with("n_vocab", n_tokens);
-        }
+        check_token(token, n_tokens);
     }
 }
 

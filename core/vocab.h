@@ -21,4 +21,7 @@ class Vocab {
     virtual void append_spelling(Token token, std::string& to) const = 0;
 };
 
+// Throws InvalidRequestError (fields token, n_vocab) for a token that is not in a vocabulary of `n_vocab`.
+void check_token(Token token, int n_vocab);
+
 } // namespace inllama

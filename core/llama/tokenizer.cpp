@@ -4,6 +4,7 @@
 #include "core/llama/choice.h"
 #include "core/llama/native_text.h"
 #include "core/platform/stack.h"
+#include "core/vocab.h"
 
 #include <llama.h>
 
@@ -183,13 +184,7 @@ void Tokenizer::append_piece(Token token, bool special, std::string& to) const {
 }
 
 void Tokenizer::check_token(Token token) const {
-    if (token < 0 || token >= n_tokens_) {
-        throw Error(ErrorKind::InvalidRequestError, "token " + std::to_string(token) +
-                                                        " is not in the vocabulary of " +
-                                                        std::to_string(n_tokens_) + " tokens")
-            .with("token", token)
-            .with("n_vocab", n_tokens_);
-    }
+    inllama::check_token(token, n_tokens_);
 }
 
 void Tokenizer::check_matches(std::string_view text, bool parse_special) const {

@@ -149,18 +149,14 @@ std::shared_ptr<const Structure> StructureCompiler::compile(const std::string& e
 std::vector<SpelledToken> StructureCompiler::spellings(const std::vector<Token>& tokens) const {
     std::vector<SpelledToken> found;
     for (const Token token : tokens) {
-        if (token < 0 || token >= vocab_->size()) {
-            throw Error(ErrorKind::InvalidRequestError, "token " + std::to_string(token) +
-                                                            " is not in the vocabulary of " +
-                                                            std::to_string(vocab_->size()) + " tokens")
-                .with("token", token)
-                .with("n_vocab", vocab_->size());
-        }
+        check_token(token, vocab_->size());
         std::string bytes;
         vocab_->append_bytes(token, bytes);
-        if (bytes.empty() && !vocab_->ends(token)) { // others are text, or end the output
-            found.push_back({{}, token});
-            vocab_->append_spelling(token, found.back().text);
+        std::string spelling;
+        vocab_->append_spelling(token, spelling);
+        // Others are text themselves, or end the output.
+        if (bytes.empty() && !spelling.empty() && !vocab_->ends(token)) {
+            found.push_back({spelling, token});
         }
     }
     return found;
@@ -179,10 +175,8 @@ std::shared_ptr<const Structure> StructureCompiler::compile_gbnf(const GbnfSourc
     check_gbnf(source.text, "root", [&](std::string_view text) { return find_token(text).has_value(); });
     const auto token_of = [&](std::string_view text) {
         const Token token = find_token(text).value();
-        std::string bytes;
-        vocab_->append_bytes(token, bytes);
-        if (bytes.empty() || vocab_->ends(token)) {
-            throw refused("xgrammar does not know control tokens");
+        if (vocab_->ends(token)) {
+            throw refused("a token that ends the output comes where the grammar does, and not inside");
         }
         return token;
     };

@@ -1020,7 +1020,7 @@ class Engine:
         self, kind: str, text: str, spelled: Sequence[int] = (), hole: str = "", filling: str = ""
     ) -> Structure:
         """
-        Return what a grammar, ``gbnf`` or ``ebnf``, asks of an output; the same one is compiled once. For GBNF: control tokens whose spelling is text of the output, and a rule whose place an ``ebnf`` takes.
+        Return what a grammar, ``gbnf`` or ``ebnf``, asks of an output; the same one is compiled once. For GBNF: control tokens that can come where a literal has their spelling, and a rule whose place an ``ebnf`` takes.
         """
 
     @property

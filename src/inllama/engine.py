@@ -173,7 +173,7 @@ class Engine:
         Args:
             kind: ``grammar``, ``json_schema``, ``regex`` or ``choices``.
             source: The option's value.
-            spelled: Control tokens whose spelling is text that the grammar or the frame describes.
+            spelled: Control tokens that can come where a literal of the grammar or the frame has their spelling.
             frame: What the model writes around it; not for a ``grammar``.
 
         Raises:

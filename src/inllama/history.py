@@ -18,7 +18,7 @@ _logger = logging.getLogger("inllama")
 _FORMAT = "inllama.conversation"
 _VERSION = 1
 _INSTRUCTING = ("system", "developer")
-# So much of the context is kept for an answer, where messages may be left out for it.
+# An eighth of the context is kept for an answer, where messages may be left out for it.
 _ROOM_PART = 8
 
 JsonMessage: TypeAlias = dict[str, Any]

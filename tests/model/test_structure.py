@@ -210,7 +210,7 @@ def test_options_that_leave_no_token_are_named(engine: Engine) -> None:
     assert llm.generate(PROMPT, choices=["yes"]).text == "yes"
 
 
-def test_control_tokens_in_a_grammar_run_on_the_sampler_and_are_counted(engine: Engine) -> None:
+def test_end_tokens_in_a_grammar_run_on_the_sampler_and_are_counted(engine: Engine) -> None:
     llm = LLM(engine)
     before = llm.stats()
     end = int(engine.model.tokenizer.end_tokens[0])
@@ -219,3 +219,13 @@ def test_control_tokens_in_a_grammar_run_on_the_sampler_and_are_counted(engine: 
     after = llm.stats()
     assert after.sampler_grammars == before.sampler_grammars + 1
     assert after.structured == before.structured
+
+
+def test_other_control_tokens_in_a_grammar_are_masks(engine: Engine) -> None:
+    llm = LLM(engine)
+    before = llm.stats()
+    (token,) = engine.encode("<|im_start|>", parse_special=True, add_special=False)
+    assert engine.model.tokenizer.is_control(token)
+    result = llm.generate(PROMPT, grammar=f'root ::= "yes" <[{token}]> "no"', max_tokens=10)
+    assert (result.text, token in result.token_ids) == ("yesno", True)
+    assert llm.stats().structured == before.structured + 1
