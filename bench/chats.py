@@ -16,6 +16,12 @@ STEP_S = 0.02  # of a 0.5 B model on two cores
 N_TURNS = 10
 REPEATS = 50
 
+# As the demo model's own with reasoning=False, but an earlier answer stays what it was.
+KEEPING = (
+    "{% set thought = '<think>\n\n</think>\n\n' %}{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{{ thought if message.role == 'assistant' }}{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{{ thought }}{% endif %}"
+)
 TOOLS = [
     {
         "type": "function",
@@ -148,34 +154,39 @@ def measure_parser(n_rounds: int) -> list[Case]:
     ]
 
 
+def _last_turn(seed: int, **options: Any) -> tuple[int, int]:
+    """Return the prompt tokens of a conversation's last turn that are new, and those that are computed."""
+    with LLM(n_ctx=8192) as llm:
+        talk = Conversation(llm, system="You are a helpful assistant.", max_tokens=40, seed=seed, **options)
+        n_known = 0
+        for turn in range(N_TURNS):
+            usage = talk.send("What sound does a dog make?").usage
+            if turn < N_TURNS - 1:
+                n_known = usage.prompt_tokens + usage.completion_tokens
+    return usage.prompt_tokens - n_known, usage.prompt_tokens - usage.cached_tokens
+
+
 def measure_turns(n_rounds: int) -> list[Case]:
     """Measure how many prompt tokens of a conversation's last turn are computed."""
-    figures: list[float] = []
-    computed: list[float] = []
-    for seed in range(n_rounds):
-        with LLM(n_ctx=8192) as llm:
-            talk = Conversation(llm, system="You are a helpful assistant.", reasoning=False, max_tokens=40, seed=seed)
-            said = "What sound does a dog make?"
-            n_known = 0
-            for turn in range(N_TURNS):
-                reply = talk.send(said)
-                if turn < N_TURNS - 1:
-                    n_known = reply.usage.prompt_tokens + reply.usage.completion_tokens
-            n_new = reply.usage.prompt_tokens - n_known
-            n_computed = reply.usage.prompt_tokens - reply.usage.cached_tokens
-            computed.append(n_computed)
-            figures.append(n_computed / max(n_new, 1))
+    kept = [_last_turn(seed, chat_template=KEEPING) for seed in range(n_rounds)]
+    rewritten = [_last_turn(seed, reasoning=False) for seed in range(n_rounds)]
     return [
         Case(
             name=f"turn {N_TURNS} of a conversation",
             method=(
                 "Prompt tokens that are computed in the last turn, over those that are new: beyond prompt and answer "
-                "of the turn before. The template writes an empty thought before an answer and leaves it out of "
-                "earlier turns, so the last answer is computed again."
+                "of the turn before. With a template that leaves earlier answers as they were. Beside it the demo "
+                "model's own with reasoning=False, which writes an empty thought before an answer and leaves it out "
+                "of earlier turns, so the last answer is computed again."
             ),
-            series={"computed": computed},
+            series={
+                "computed": [float(computed) for _, computed in kept],
+                "new": [float(new) for new, _ in kept],
+                "demo template, computed": [float(computed) for _, computed in rewritten],
+                "demo template, new": [float(new) for new, _ in rewritten],
+            },
             unit="tokens",
-            figure=figures,
+            figure=[computed / new for new, computed in kept],
             figure_unit="x",
             target=1.0,
             at_least=False,

@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from inllama.errors import InvalidRequestError
 
@@ -48,12 +48,12 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-def types_of(cls: type[Options]) -> dict[str, tuple[type, ...]]:
+def types_of(cls: type[Options]) -> Mapping[str, tuple[type, ...]]:
     """Return the types that each option can have; of a generic one, its origin."""
     # Of this very class, not of the one it derives from.
     known = vars(cls).get("_types")
     if known is not None:
-        return dict(known)
+        return cast("dict[str, tuple[type, ...]]", known)
     found: dict[str, tuple[type, ...]] = {}
     for name, hint in typing.get_type_hints(cls, globalns={**globals(), **cls._namespace}).items():
         parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
@@ -76,6 +76,8 @@ class Options:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
+            if value is item.default:  # a test checks those
+                continue
             if value is not None or type(None) not in types_of(type(self))[item.name]:
                 object.__setattr__(self, item.name, self._checked(item, value))
 

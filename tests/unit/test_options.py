@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from inllama import EngineOptions, InvalidRequestError, ModelOptions, RequestOptions, SamplingParams
+from inllama import ChatOptions, EngineOptions, InvalidRequestError, ModelOptions, RequestOptions, SamplingParams
 from inllama.options import Options, split_keywords, types_of
 from inllama.params import STRUCTURES
 
@@ -18,6 +18,7 @@ CLASSES: list[type[Options]] = [SamplingParams, RequestOptions, EngineOptions, M
 # All but the option whose value may be anything.
 EVERY = [(cls, item) for cls in CLASSES for item in fields(cls) if item.name != "output"]
 IDS = [f"{cls.__name__}.{item.name}" for cls, item in EVERY]
+DECLARED = [*EVERY, *((ChatOptions, item) for item in fields(ChatOptions))]
 
 
 def make(cls: type[Options], name: str, value: object) -> Any:
@@ -34,14 +35,14 @@ def numeric(kind: type) -> list[tuple[type[Options], Any]]:
 # ----------------------------------------------------------------------------------------------------- declarations
 
 
-@pytest.mark.parametrize(("cls", "item"), EVERY, ids=IDS)
+@pytest.mark.parametrize(("cls", "item"), DECLARED)
 def test_every_option_has_a_text_and_a_default_that_is_possible(cls: type[Options], item: Any) -> None:
     text = item.metadata["text"]
     assert text[0].isupper()
     assert text.endswith(".")
     default = item.metadata["default"]
     if default is not None:
-        kept = make(cls, item.name, default)
+        kept = cls()._checked(item, default)  # which nobody does for a default
         assert kept == default
         assert type(kept) is type(default)
 
