@@ -9,6 +9,7 @@ from bench.burst import measure_burst
 from bench.busy import measure_busy
 from bench.cancelling import measure_cancelling
 from bench.command import run
+from bench.depth import measure_depth
 from bench.independent import measure_independent
 from bench.latency import measure_latency
 from bench.mapping import measure_mapping
@@ -18,6 +19,7 @@ from bench.speed import measure_speed
 
 GROUPS = {
     "speed": measure_speed,
+    "depth": measure_depth,
     "independent": measure_independent,
     "burst": measure_burst,
     "sharing": measure_sharing,

@@ -39,10 +39,7 @@ foreach(library llama ggml ggml-base ggml-cpu)
     endif()
 endforeach()
 
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    set_property(SOURCE ${INLLAMA_LLAMA_DIR}/ggml/src/ggml-cpu/amx/mmq.cpp TARGET_DIRECTORY ggml-cpu
-        APPEND PROPERTY COMPILE_OPTIONS -include ${CMAKE_CURRENT_LIST_DIR}/ggml/tile_config.h)
-endif()
+include(llama_kernels)
 
 if(INLLAMA_BENCH_TOOLS)
     # llama.cpp has no tools for these alone.

@@ -7,9 +7,14 @@ namespace inllama {
 
 namespace {
 
-// Prompts may take as long as a step without them. The gap between tokens is two such steps, which are slower
-// themselves once a long prompt is in memory: still below four of those before it came.
+// Prompts may take as long as a step without them, and the gap between two tokens so many steps of a calm
+// time.
 constexpr double kTimes = 1.0;
+constexpr double kGap = 3.0;
+// However slow steps have become, prompts may take this part of one.
+constexpr double kLeastPart = 0.25;
+// A time that is no longer calm is one in the end, if prompts come without a break.
+constexpr double kDrift = 0.001;
 // Nobody sees a gap of this length.
 constexpr double kUnnoticed = 0.005;
 // Of a new measurement in the average.
@@ -28,17 +33,17 @@ void average(double& mean, double value) {
     mean = mean == 0 ? value : (1 - kWeight) * mean + kWeight * value;
 }
 
-} // namespace
-
-double PrefillBudget::decode_seconds(int n_decode) const {
-    // Without a measurement of so many outputs, that of fewer is a lower bound.
-    for (auto i = std::min(static_cast<size_t>(n_decode) + 1, decode_s_.size()); i-- > 0;) {
-        if (decode_s_[i] > 0) {
-            return decode_s_[i];
+// Without a measurement of so many outputs, that of fewer is a lower bound. 0: none.
+double of_outputs(const std::vector<double>& seconds, int n_decode) {
+    for (auto i = std::min(static_cast<size_t>(n_decode) + 1, seconds.size()); i-- > 0;) {
+        if (seconds[i] > 0) {
+            return seconds[i];
         }
     }
     return 0;
 }
+
+} // namespace
 
 PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
     if (n_mixed_ >= kMixedSteps) {
@@ -46,11 +51,14 @@ PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
     }
     const double weight = std::max(1.0, static_cast<double>(n_prompts) / n_decode);
     const double n_most = n_rows_max_ * weight;
-    const double decode_s = decode_seconds(n_decode);
+    const double decode_s = of_outputs(decode_s_, n_decode);
     if (decode_s == 0 || beside_s_ == 0) {
         return {static_cast<int>(std::min(n_most, kFirstRows * weight)), false};
     }
-    const double time = std::max(kTimes * weight * decode_s, kUnnoticed);
+    const double calm_s = of_outputs(calm_s_, n_decode);
+    const double most_s = calm_s == 0 ? decode_s : kGap * calm_s - decode_s;
+    const double share_s = std::clamp(most_s, kLeastPart * decode_s, kTimes * decode_s);
+    const double time = std::max(weight * share_s, kUnnoticed);
     const auto n_alone = alone_s_ == 0 ? 0 : static_cast<int>(std::min(n_most, time / alone_s_));
     if (n_alone >= kLargeStep && alone_s_ < beside_s_) {
         return {n_alone, true};
@@ -58,19 +66,28 @@ PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
     return {static_cast<int>(std::min(n_most, std::max<double>(kLeastRows, time / beside_s_))), false};
 }
 
-void PrefillBudget::note(int n_decode, int n_prefill, double seconds) {
+void PrefillBudget::note(int n_decode, int n_prefill, bool is_calm, double seconds) {
     if (n_prefill == 0) {
+        const auto n = static_cast<size_t>(n_decode);
         n_mixed_ = 0;
-        decode_s_.resize(std::max(decode_s_.size(), static_cast<size_t>(n_decode) + 1));
-        average(decode_s_[static_cast<size_t>(n_decode)], seconds);
+        decode_s_.resize(std::max(decode_s_.size(), n + 1));
+        calm_s_.resize(decode_s_.size());
+        average(decode_s_[n], seconds);
+        if (is_calm) {
+            average(calm_s_[n], seconds);
+        } else {
+            calm_s_[n] += calm_s_[n] == 0 ? 0 : kDrift * (seconds - calm_s_[n]);
+        }
     } else if (n_decode > 0) {
         n_mixed_++;
-        const double decode_s = decode_seconds(n_decode);
+        const double decode_s = of_outputs(decode_s_, n_decode);
         if (decode_s > 0) {
             average(beside_s_, std::max(seconds - decode_s, 1e-9) / n_prefill);
         }
     } else if (n_prefill >= kLargeStep) {
+        // Rows deeper inside of a prompt are dearer: one step that took too long is enough.
         average(alone_s_, seconds / n_prefill);
+        alone_s_ = std::max(alone_s_, seconds / n_prefill);
         cheapest_alone_s_ = cheapest_alone_s_ == 0 ? alone_s_ : std::min(cheapest_alone_s_, alone_s_);
     }
 }

@@ -11,9 +11,10 @@ struct PrefillShare {
 };
 
 // Prompt rows make every output that grows wait. So the budget is a time: a multiple of what a step takes
-// without them, larger where more prompts than outputs profit. What a row costs is measured, since it depends
-// on the model, the machine and how much its prompt has behind it: beside outputs, and in large steps of
-// their own, for which backends may have faster kernels. Threads: one at a time, the engine's.
+// without them, larger where more prompts than outputs profit, and bounded by what a step took before prompts
+// came, since all steps get slower while a long one fills the memory. What a row costs is measured, since it
+// depends on the model, the machine and how much its prompt has behind it: beside outputs, and in large steps
+// of their own, for which backends may have faster kernels. Threads: one at a time, the engine's.
 class PrefillBudget {
   public:
     // Never more than `n_rows_max` rows for each prompt that there is per output.
@@ -21,18 +22,17 @@ class PrefillBudget {
 
     // The share of `n_prompts` > 0 prompts beside `n_decode` > 0 outputs.
     PrefillShare share(int n_decode, int n_prompts) const;
-    // A step with so many rows of each kind took so long.
-    void note(int n_decode, int n_prefill, double seconds);
+    // A step with so many rows of each kind took so long. Calm: there was no prompt, also none that waited.
+    void note(int n_decode, int n_prefill, bool is_calm, double seconds);
     // Another prompt starts, whose rows may be cheaper than the last ones of another.
     void note_prompt();
 
   private:
-    double decode_seconds(int n_decode) const;
-
     int n_rows_max_;
     int n_mixed_ = 0; // steps with both, since the last one of outputs alone
     // In seconds; 0: not measured.
     std::vector<double> decode_s_; // a step with so many outputs and nothing else
+    std::vector<double> calm_s_;   // the same, before prompts came
     double beside_s_ = 0;          // a row beside outputs
     double alone_s_ = 0;           // a row of a large step of its own
     double cheapest_alone_s_ = 0;

@@ -24,7 +24,7 @@ void Scheduler::shrink_steps() {
 void Scheduler::note_success(const StepPlan& plan, double seconds) {
     const auto n_decode = static_cast<int>(std::count_if(
         plan.parts.begin(), plan.parts.end(), [](const StepPart& part) { return part.is_decode; }));
-    budget_.note(n_decode, static_cast<int>(plan.rows.size()) - n_decode, seconds);
+    budget_.note(n_decode, static_cast<int>(plan.rows.size()) - n_decode, n_prompts() == 0, seconds);
     n_small_steps_++;
     if (n_small_steps_ >= kSmallSteps) {
         n_small_steps_ = 0;
@@ -228,6 +228,12 @@ int Scheduler::n_watched(const StepPlan& plan) {
     }));
 }
 
+int Scheduler::n_prompts() const {
+    return static_cast<int>(std::count_if(running_.begin(), running_.end(), [](const auto& sequence) {
+        return sequence->phase == Phase::prefill && !sequence->is_processing;
+    }));
+}
+
 StepPlan Scheduler::plan() {
     StepPlan plan;
     const auto suspect = std::find_if(running_.begin(), running_.end(),
@@ -237,10 +243,7 @@ StepPlan Scheduler::plan() {
         add_part(plan, **suspect, n_scorable(plan, **suspect, std::min((*suspect)->n_left(), step_rows_)));
         return plan;
     }
-    const auto n_prompts =
-        static_cast<int>(std::count_if(running_.begin(), running_.end(), [](const auto& sequence) {
-            return sequence->phase == Phase::prefill && !sequence->is_processing;
-        }));
+    const int n_prompts = this->n_prompts();
     is_turn_of_outputs_ = is_turn_of_outputs_ && n_prompts > 0;
     // One row is left for prompts; where there is only one, they and the outputs take turns.
     const bool is_single = step_rows_ == 1 && is_turn_of_outputs_;

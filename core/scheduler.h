@@ -89,6 +89,8 @@ class Scheduler {
     bool make_way();
     void start(Sequence& sequence);
     void wait_again(std::unique_ptr<Sequence> sequence);
+    // Running sequences of which prompt rows are left to compute.
+    int n_prompts() const;
     void add_outputs(StepPlan& plan, int n_max);
     // Of a step's outputs, those whose tokens are seen one by one: of the others nobody notices the gaps.
     static int n_watched(const StepPlan& plan);

@@ -30,14 +30,14 @@ double longest_gap(PrefillBudget& budget, const Machine& machine, int n_decode, 
         double gap = 0;
         if (share.n_rows == 0) {
             gap = machine.seconds(n_decode, 0);
-            budget.note(n_decode, 0, gap);
+            budget.note(n_decode, 0, false, gap);
         } else if (share.is_alone) {
             gap = machine.seconds(0, share.n_rows) + machine.seconds(n_decode, 0);
-            budget.note(0, share.n_rows, machine.seconds(0, share.n_rows));
-            budget.note(n_decode, 0, machine.seconds(n_decode, 0));
+            budget.note(0, share.n_rows, false, machine.seconds(0, share.n_rows));
+            budget.note(n_decode, 0, false, machine.seconds(n_decode, 0));
         } else {
             gap = machine.seconds(n_decode, share.n_rows);
-            budget.note(n_decode, share.n_rows, gap);
+            budget.note(n_decode, share.n_rows, false, gap);
         }
         longest = i < 10 ? 0 : std::max(longest, gap);
     }
@@ -46,9 +46,9 @@ double longest_gap(PrefillBudget& budget, const Machine& machine, int n_decode, 
 
 PrefillBudget measured(const Machine& machine, int n_decode) {
     PrefillBudget budget(512);
-    budget.note(0, 512, machine.seconds(0, 512));
+    budget.note(0, 512, false, machine.seconds(0, 512));
     for (int i = 0; i < 20; i++) {
-        budget.note(n_decode, 0, machine.seconds(n_decode, 0));
+        budget.note(n_decode, 0, true, machine.seconds(n_decode, 0));
     }
     return budget;
 }
@@ -106,8 +106,8 @@ TEST("a new prompt begins with the cheapest rows that were measured") {
     PrefillBudget budget = measured(shallow, 8);
     longest_gap(budget, shallow, 8, 1);
     CHECK(budget.share(8, 1).is_alone);
-    budget.note(0, 64, 64 * 0.02); // far inside a long prompt
-    budget.note(0, 64, 64 * 0.02);
+    budget.note(0, 64, false, 64 * 0.02); // far inside a long prompt
+    budget.note(0, 64, false, 64 * 0.02);
     CHECK(!budget.share(8, 1).is_alone);
     budget.note_prompt();
     CHECK(budget.share(8, 1).is_alone);
@@ -121,6 +121,26 @@ TEST("outputs that get slower by themselves do not make prompts pay for it") {
     machine.decode_s = 0.12; // everybody's text is longer
     longest_gap(budget, machine, 8, 1, 200);
     CHECK(budget.share(8, 1).n_rows >= n_before);
+}
+
+TEST("the gap stays below four steps of the time before the prompt, also if all steps get slower meanwhile") {
+    for (const double slower : {1.0, 1.5, 2.0, 2.5}) {
+        const Machine calm{0.06, 0.004, 0.01};
+        PrefillBudget budget = measured(calm, 8);
+        const Machine full{calm.decode_s * slower, calm.beside_s, calm.alone_s};
+        longest_gap(budget, full, 8, 1, 64);
+        CHECK(longest_gap(budget, full, 8, 1, 64) < 4 * calm.decode_s);
+    }
+}
+
+TEST("prompts that come without a break get their part, however slow steps have become") {
+    const Machine calm{0.02, 0.001, 0.01};
+    PrefillBudget budget = measured(calm, 8);
+    const Machine full{0.2, calm.beside_s, calm.alone_s};
+    longest_gap(budget, full, 8, 1, 400);
+    CHECK(budget.share(8, 1).n_rows >= 40); // a quarter of a step
+    longest_gap(budget, full, 8, 1, 100000);
+    CHECK(budget.share(8, 1).n_rows >= 150); // a step: nobody remembers another time
 }
 
 TEST("steps that nobody notices are not cut") {

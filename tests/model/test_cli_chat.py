@@ -58,7 +58,7 @@ def test_at_a_terminal_ctrl_c_stops_the_answer(extra: bool) -> None:
     try:
         read_until(fd, prompt)
         os.write(fd, b"Tell me a story about a dog.\r")
-        time.sleep(2.0)
+        read_until(fd, "reasoning")  # the answer has begun
         os.write(fd, b"\x03")
         seen = read_until(fd, "stopped")
         if prompt not in seen.partition("stopped")[2]:
