@@ -5,24 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 from bench.measure import Case, interleave, ratios
-from bench.native import MODEL, model_path, run_json, tool
+from bench.native import MODEL, model_path
+from bench.speed import N_THREADS, TARGET, llama_bench
 from bench.workload import Prompts
 from inllama import LLM, Engine, Model
 
-N_THREADS = 2
 N_DEPTH = 4096
 N_NEW = 32
-TARGET = 0.98
 OURS = ("inllama",)
 THEIRS = ("llama-bench", "llama-bench -fa off")
-
-
-def llama_bench(flash_attention: str) -> float:
-    """Return llama-bench's tokens per second."""
-    command = [tool("llama-bench"), "-m", model_path(), "-r", "1", "-o", "json", "-fa", flash_attention]
-    command += ["-p", "0", "-n", str(N_NEW), "-d", str(N_DEPTH), "-t", str(N_THREADS)]
-    (row,) = run_json(*command)
-    return float(row["avg_ts"])
 
 
 def ours(llm: LLM, prompt: list[int]) -> float:
@@ -42,8 +33,8 @@ def measure_depth(n_rounds: int) -> list[Case]:
         series = interleave(
             {
                 OURS[0]: partial(ours, LLM(engine), prompt),
-                THEIRS[0]: partial(llama_bench, "on"),
-                THEIRS[1]: partial(llama_bench, "off"),
+                THEIRS[0]: partial(llama_bench, 0, N_NEW, "on", N_DEPTH),
+                THEIRS[1]: partial(llama_bench, 0, N_NEW, "off", N_DEPTH),
             },
             n_rounds,
         )

@@ -21,10 +21,10 @@ OURS = ("inllama", "inllama, no flash attention")
 THEIRS = ("llama-bench", "llama-bench -fa off")
 
 
-def llama_bench(n_prompt: int, n_new: int, flash_attention: str) -> float:
-    """Return llama-bench's tokens per second; it warms up by itself."""
+def llama_bench(n_prompt: int, n_new: int, flash_attention: str, n_depth: int = 0) -> float:
+    """Return llama-bench's tokens per second, with ``n_depth`` tokens in memory; it warms up by itself."""
     command = [tool("llama-bench"), "-m", model_path(), "-r", "1", "-o", "json", "-fa", flash_attention]
-    command += ["-p", str(n_prompt), "-n", str(n_new), "-t", str(N_THREADS), "-ub", str(N_UBATCH)]
+    command += ["-p", str(n_prompt), "-n", str(n_new), "-d", str(n_depth), "-t", str(N_THREADS), "-ub", str(N_UBATCH)]
     (row,) = run_json(*command)
     if not build_info().llama_cpp_commit.startswith(row["build_commit"]):
         raise SystemExit(f"llama-bench is of commit {row['build_commit']}, inllama of {build_info().llama_cpp_commit}")

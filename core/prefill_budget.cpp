@@ -7,13 +7,14 @@ namespace inllama {
 
 namespace {
 
-// Prompts may take as long as a step without them, and the gap between two tokens so many steps of a calm
-// time.
+// So many times what a step takes without them, prompts may take;
 constexpr double kTimes = 1.0;
+// and with them the gap between two tokens is at most so many of the steps before prompts came.
 constexpr double kGap = 3.0;
 // However slow steps have become, prompts may take this part of one.
 constexpr double kLeastPart = 0.25;
-// A time that is no longer calm is one in the end, if prompts come without a break.
+// Of a step between prompts, in the average of those before prompts came: if prompts come without a break,
+// that time is forgotten slowly.
 constexpr double kDrift = 0.001;
 // Nobody sees a gap of this length.
 constexpr double kUnnoticed = 0.005;

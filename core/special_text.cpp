@@ -89,6 +89,17 @@ bool SpecialText::overlaps(std::string_view text, size_t begin, size_t end) cons
     return false;
 }
 
+bool SpecialText::crosses(std::string_view text, size_t at) const {
+    for (size_t begin = at > longest_ ? at - longest_ : 0; begin < at; begin++) {
+        for (const uint32_t length : lengths_[static_cast<unsigned char>(text[begin])]) {
+            if (length <= text.size() - begin && begin + length > at && has(text.substr(begin, length))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 size_t SpecialText::n_could_begin(std::string_view text) const {
     const size_t most = std::min(longest_, text.size() + 1);
     for (size_t n = most > 0 ? most - 1 : 0; n > 0; n--) {

@@ -31,6 +31,9 @@ class SpecialText {
     // Whether a spelling in `text` has at least one byte in [begin, end).
     bool overlaps(std::string_view text, size_t begin, size_t end) const;
 
+    // Whether a spelling in `text` has bytes before `at` and from `at` on.
+    bool crosses(std::string_view text, size_t at) const;
+
     // How many bytes at the beginning of `text` could end a spelling that began before it; 0: none. Of words
     // alone ("user") that is not said: at least one character must be other than ASCII letters, digits, '_'
     // and white space.

@@ -12,6 +12,10 @@ namespace {
 constexpr int kFragmentAttributes =
     LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_UNKNOWN;
 
+// Shorter pieces cost more to find than to tokenize.
+constexpr size_t kLeastPieceBytes = 64;
+constexpr size_t kMaxPiecesBytes = size_t{4} << 20;
+
 size_t first_character_bytes(std::string_view text) {
     size_t n = 1;
     while (n < text.size() && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80) {
@@ -59,6 +63,19 @@ SpecialText spellings(const Tokenizer& tokenizer, const std::vector<bool>& is_sp
     return SpecialText(std::move(texts));
 }
 
+// White space behind other tokens belongs to them.
+SpecialText cut_spellings(const Tokenizer& tokenizer) {
+    const llama_vocab* vocab = tokenizer.model()->vocab();
+    std::vector<std::string> texts;
+    for (Token token = 0; token < tokenizer.n_tokens(); token++) {
+        const int attributes = llama_vocab_get_attr(vocab, token);
+        if ((attributes & LLAMA_TOKEN_ATTR_CONTROL) != 0 && (attributes & LLAMA_TOKEN_ATTR_RSTRIP) == 0) {
+            texts.emplace_back(llama_vocab_get_text(vocab, token));
+        }
+    }
+    return SpecialText(std::move(texts));
+}
+
 bool starts_with(const std::vector<Token>& tokens, const std::vector<Token>& prefix) {
     return tokens.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), tokens.begin());
 }
@@ -68,7 +85,8 @@ bool starts_with(const std::vector<Token>& tokens, const std::vector<Token>& pre
 ChatTokens::ChatTokens(std::shared_ptr<const Tokenizer> tokenizer)
     : tokenizer_(std::move(tokenizer)), is_special_(special_tokens(*tokenizer_)),
       special_(spellings(*tokenizer_, is_special_, kFragmentAttributes)),
-      user_defined_(spellings(*tokenizer_, is_special_, LLAMA_TOKEN_ATTR_USER_DEFINED)) {
+      user_defined_(spellings(*tokenizer_, is_special_, LLAMA_TOKEN_ATTR_USER_DEFINED)),
+      cuts_(cut_spellings(*tokenizer_)), pieces_(kMaxPiecesBytes) {
     std::string bytes;
     for (const Token token : tokenizer_->encode("a", false, false)) {
         tokenizer_->append_piece(token, true, bytes);
@@ -109,10 +127,37 @@ std::optional<Token> ChatTokens::single(std::string_view text) const {
 }
 
 void ChatTokens::append_marked(std::string_view text, std::vector<Token>& to) const {
-    if (!text.empty()) {
-        const std::vector<Token> tokens = encode_after(to, text, true);
+    while (!text.empty()) {
+        size_t n = piece_bytes(text);
+        std::vector<Token> tokens = encode_piece(to, text.substr(0, n));
+        if (n < text.size() && (tokens.empty() || !ends_fragment(tokens.back()))) {
+            n = text.size();
+            tokens = encode_piece(to, text);
+        }
         to.insert(to.end(), tokens.begin(), tokens.end());
+        text.remove_prefix(n);
     }
+}
+
+size_t ChatTokens::piece_bytes(std::string_view text) const {
+    auto found = cuts_.find(text, kLeastPieceBytes);
+    while (found && special_.crosses(text, found->end)) {
+        found = cuts_.find(text, found->end);
+    }
+    return found ? found->end : text.size();
+}
+
+std::vector<Token> ChatTokens::encode_piece(const std::vector<Token>& before, std::string_view text) const {
+    if (!starts_text(before)) {
+        return encode_after(before, text, true);
+    }
+    const std::string key(text);
+    if (const auto known = pieces_.find(key)) {
+        return **known;
+    }
+    auto tokens = std::make_shared<const std::vector<Token>>(tokenizer_->encode(text, false, true));
+    pieces_.insert(key, tokens, key.size() + tokens->size() * sizeof(Token) + 200);
+    return *tokens;
 }
 
 // Without parse_special llama.cpp still looks for user-defined tokens: each is cut after its first character.
@@ -145,7 +190,7 @@ void ChatTokens::append_without_special(std::string_view text, std::vector<Token
 // would be at the beginning. So it gets something before it that its tokens do not mix with.
 std::vector<Token> ChatTokens::encode_after(const std::vector<Token>& before, std::string_view text,
                                             bool parse_special) const {
-    if (!adds_space_ || before.empty() || ends_fragment(before.back())) {
+    if (starts_text(before)) {
         return tokenizer_->encode(text, false, parse_special);
     }
     constexpr std::array<std::string_view, 4> kGuards = {"\n", "a", ".", "\x01"};
@@ -160,6 +205,11 @@ std::vector<Token> ChatTokens::encode_after(const std::vector<Token>& before, st
         }
     }
     return tokenizer_->encode(text, false, parse_special);
+}
+
+// Whether what follows is tokenized as at the beginning of a text.
+bool ChatTokens::starts_text(const std::vector<Token>& before) const {
+    return !adds_space_ || before.empty() || ends_fragment(before.back());
 }
 
 bool ChatTokens::ends_fragment(Token token) const {

@@ -3,6 +3,7 @@
 
 #include "core/hidden_text.h"
 #include "core/llama/tokenizer.h"
+#include "core/lru_cache.h"
 #include "core/special_text.h"
 #include "core/types.h"
 
@@ -40,17 +41,25 @@ class ChatTokens {
 
   private:
     void append_marked(std::string_view text, std::vector<Token>& to) const;
+    // Bytes of `text` up to the end of a token at which it can be cut: both parts give the tokens of all of
+    // it.
+    size_t piece_bytes(std::string_view text) const;
+    std::vector<Token> encode_piece(const std::vector<Token>& before, std::string_view text) const;
     void append_plain(std::string_view text, std::vector<Token>& to) const;
     void append_without_special(std::string_view text, std::vector<Token>& to) const;
     std::vector<Token> encode_after(const std::vector<Token>& before, std::string_view text,
                                     bool parse_special) const;
+    bool starts_text(const std::vector<Token>& before) const;
     bool ends_fragment(Token token) const;
 
     std::shared_ptr<const Tokenizer> tokenizer_;
     std::vector<bool> is_special_;
     SpecialText special_;
     SpecialText user_defined_;
-    bool adds_space_; // before text that follows a special token
+    SpecialText cuts_; // control tokens that change nothing of what follows
+    bool adds_space_;  // before text that follows a special token
+    // A conversation comes again with each of its turns: tokens of pieces that start a text.
+    mutable LruCache<std::shared_ptr<const std::vector<Token>>> pieces_;
 };
 
 } // namespace inllama

@@ -68,6 +68,18 @@ TEST("a spelling that touches a range overlaps it") {
     CHECK(!special.overlaps(text, 5, 7));
 }
 
+TEST("a spelling that goes on behind a place crosses it") {
+    const SpecialText special(kChat);
+    const std::string text = "a<|im_end|>x<s>";
+    CHECK(special.crosses(text, 11));
+    CHECK(special.crosses(text, 2));
+    CHECK(special.crosses(text, 13));
+    CHECK(!special.crosses(text, 1));
+    CHECK(!special.crosses(text, 12));
+    CHECK(!special.crosses(text, 15));
+    CHECK(!SpecialText({}).crosses(text, 3));
+}
+
 TEST("ends that could be part of a spelling are measured") {
     const SpecialText special(kChat);
     CHECK_EQ(special.n_could_begin("text <|im_st"), size_t{7});

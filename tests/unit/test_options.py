@@ -35,7 +35,7 @@ def numeric(kind: type) -> list[tuple[type[Options], Any]]:
 # ----------------------------------------------------------------------------------------------------- declarations
 
 
-@pytest.mark.parametrize(("cls", "item"), DECLARED)
+@pytest.mark.parametrize(("cls", "item"), DECLARED, ids=[f"{cls.__name__}.{item.name}" for cls, item in DECLARED])
 def test_every_option_has_a_text_and_a_default_that_is_possible(cls: type[Options], item: Any) -> None:
     text = item.metadata["text"]
     assert text[0].isupper()
