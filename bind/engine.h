@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -33,6 +34,16 @@ class PyEngine {
     virtual PyStructure structure(const std::string& kind, const GbnfSource& source) const = 0;
     // What compiles them.
     virtual const StructureCompiler& structures() const = 0;
+
+    // The pooling of texts: the model's own, or the one asked for. Throws UnsupportedError. Without the GIL,
+    // like all that follows.
+    virtual std::string pooling(const std::optional<std::string>& asked) const = 0;
+    virtual EmbedderLimits embedder_limits(const std::string& pooling) const = 0;
+    // Gives the engine an embedder that takes texts of `n_rows` tokens, unless it has one.
+    virtual void need_embedder(const std::string& pooling, int64_t n_rows) = 0;
+
+    // The adapters that a request asks for, by its key "adapters"; null: none. REQUIRES: the GIL.
+    virtual std::shared_ptr<const AdapterSet> adapters(const nb::dict& request) = 0;
 
     using SamplerMaker = std::function<std::unique_ptr<RowSampler>(uint32_t seed)>;
     // What makes the samplers of a request, one per output, without the GIL. REQUIRES: the GIL.

@@ -68,11 +68,12 @@ nb::object summary_of(const Event& event) {
                           summary.prefill_s, summary.first_token_s, summary.total_s);
 }
 
-// (request, output, text, tokens, logprobs, finish, stop string's index, stop token, error, summary, logits)
+// (request, output, text, tokens, logprobs, finish, stop string's index, stop token, error, summary, values,
+// state)
 nb::tuple to_tuple(Event& event) {
     const auto* index = std::get_if<size_t>(&event.stop);
     const auto* token = std::get_if<Token>(&event.stop);
-    Tuple made(11);
+    Tuple made(12);
     made.add(nb::int_(event.request));
     made.add(nb::int_(event.output));
     made.add(nb::str(event.text.data(), event.text.size()));
@@ -83,7 +84,8 @@ nb::tuple to_tuple(Event& event) {
     made.add(token != nullptr ? nb::object(nb::int_(*token)) : nb::none());
     made.add(event.error ? to_exception(*event.error) : nb::none());
     made.add(summary_of(event));
-    made.add(event.logits ? nb::cast(to_array(std::move(*event.logits))) : nb::none());
+    made.add(event.values ? nb::cast(to_array(std::move(*event.values))) : nb::none());
+    made.add(event.state ? nb::bytes(event.state->data(), event.state->size()) : nb::object(nb::none()));
     return made.take();
 }
 

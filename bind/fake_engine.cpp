@@ -2,6 +2,7 @@
 
 #include "bind/call.h"
 #include "bind/engine.h"
+#include "core/fake_embedder.h"
 #include "core/script_sampler.h"
 
 #include <nanobind/stl/optional.h>
@@ -9,6 +10,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -18,14 +21,17 @@ namespace {
 
 // As llama.cpp has them.
 constexpr int kIds = 256;
+constexpr int kFakeValues = 64; // of a vector
 // Its structures are small: over 257 tokens.
 constexpr size_t kMaxFakeCachedBytes = size_t{4} << 20;
 
 // Over a decoder without a model. A token is a byte; one more ends an output.
 class FakeEngine : public PyEngine {
   public:
-    FakeEngine(std::shared_ptr<const FakeVocab> vocab, std::unique_ptr<Engine> made)
-        : PyEngine(std::move(made), vocab), vocab_(std::move(vocab)),
+    FakeEngine(std::shared_ptr<const FakeVocab> vocab, std::unique_ptr<Engine> made,
+               std::function<FakeOutcome()> script, EmbedderLimits limits, int n_rows_best)
+        : PyEngine(std::move(made), vocab), script_(std::move(script)), limits_(limits),
+          n_rows_best_(n_rows_best), vocab_(std::move(vocab)),
           structures_(std::make_unique<StructureCompiler>(vocab_, kMaxFakeCachedBytes)) {}
 
     void check_token(Token token) const override { inllama::check_token(token, vocab_->size()); }
@@ -41,6 +47,40 @@ class FakeEngine : public PyEngine {
     }
 
     const StructureCompiler& structures() const override { return *structures_; }
+
+    std::string pooling(const std::optional<std::string>& asked) const override {
+        return asked.value_or("mean");
+    }
+    EmbedderLimits embedder_limits(const std::string& pooling) const override {
+        EmbedderLimits limits = limits_;
+        limits.n_values = pooling == "rank" ? 1 : limits.n_values;
+        return limits;
+    }
+    void need_embedder(const std::string& pooling, int64_t) override {
+        EmbedderTraits traits;
+        traits.n_values = embedder_limits(pooling).n_values;
+        traits.n_rows_max = static_cast<int>(limits_.n_rows);
+        traits.n_rows_best = n_rows_best_;
+        traits.is_pooled = pooling != "none";
+        auto made = std::make_shared<FakeEmbedder>(traits);
+        made->script = [script = script_](int, const std::vector<TokenRun>&) { return script(); };
+        engine().add_embedder(pooling, std::move(made));
+    }
+
+    std::shared_ptr<const AdapterSet> adapters(const nb::dict& request) override {
+        std::string key;
+        for (nb::handle one : nb::cast<nb::list>(request["adapters"])) {
+            const auto pair = nb::cast<nb::tuple>(one);
+            key += nb::cast<std::string>(pair[0]) + '=' + std::to_string(nb::cast<float>(pair[1])) + ';';
+        }
+        std::weak_ptr<const AdapterSet>& known = sets_[key];
+        std::shared_ptr<const AdapterSet> set = known.lock();
+        if (set == nullptr && !key.empty()) {
+            set = std::make_shared<AdapterSet>(key);
+            known = set;
+        }
+        return set;
+    }
 
     SamplerMaker sampler_maker(const nb::dict& fields, const nb::dict& request,
                                bool has_processors) const override {
@@ -68,6 +108,10 @@ class FakeEngine : public PyEngine {
         return is_known ? std::optional<Token>(static_cast<Token>(std::stol(digits))) : std::nullopt;
     }
 
+    std::function<FakeOutcome()> script_;
+    EmbedderLimits limits_;
+    int n_rows_best_;
+    std::map<std::string, std::weak_ptr<const AdapterSet>> sets_; // by key; with the GIL
     std::shared_ptr<const FakeVocab> vocab_;
     std::unique_ptr<StructureCompiler> structures_;
 };
@@ -83,21 +127,30 @@ DecoderTraits traits_of(const nb::dict& options, int n_vocab) {
     traits.n_positions = is_split ? std::max(1, n_ctx / traits.n_run_ids) : n_ctx;
     traits.n_rows_max = std::max(option<int>(options, "step_tokens"), traits.n_run_ids);
     traits.n_vocab = n_vocab;
+    traits.identity = is_split ? "" : "model=fake";
     return traits;
 }
 
 void construct(FakeEngine* self, const nb::dict& options, double step_s, const PyFaults& given) {
     const auto vocab = std::make_shared<const FakeVocab>(0);
-    auto decoder = std::make_unique<FakeDecoder>(traits_of(options, vocab->size()));
+    const DecoderTraits traits = traits_of(options, vocab->size());
+    auto decoder = std::make_unique<FakeDecoder>(traits);
     const auto delay =
         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::duration<double>(step_s));
     decoder->has_opinion = false;
-    decoder->script = [faults = given.faults, delay](int, const std::vector<StepRow>&) {
+    const std::function<FakeOutcome()> script = [faults = given.faults, delay] {
         return FakeOutcome{faults->take(), false, delay};
     };
+    decoder->script = [script](int, const std::vector<StepRow>&) { return script(); };
+    EmbedderLimits limits;
+    limits.n_values = kFakeValues;
+    limits.n_positions = traits.n_positions;
+    limits.n_rows = traits.n_positions;
+    limits.bytes_per_row = 1;
     const EngineParams params = engine_params(options);
     new (self) FakeEngine(
-        vocab, call_native([&] { return std::make_unique<Engine>(std::move(decoder), vocab, params); }));
+        vocab, call_native([&] { return std::make_unique<Engine>(std::move(decoder), vocab, params); }),
+        script, limits, traits.n_rows_max);
 }
 
 DecodeStatus status_of(const std::string& name) {

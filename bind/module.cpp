@@ -12,6 +12,7 @@ NB_MODULE(_core, m) {
     inllama::bind_model(m);
     inllama::bind_tokenizer(m);
     inllama::bind_chat_template(m);
+    inllama::bind_rank_prompt(m);
     inllama::bind_adapter(m);
     inllama::bind_batch(m);
     inllama::bind_context(m);

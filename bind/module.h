@@ -16,6 +16,7 @@ void bind_backend(nb::module_& m);
 void bind_model(nb::module_& m);
 void bind_tokenizer(nb::module_& m);
 void bind_chat_template(nb::module_& m);
+void bind_rank_prompt(nb::module_& m);
 void bind_adapter(nb::module_& m);
 void bind_batch(nb::module_& m);
 void bind_context(nb::module_& m);

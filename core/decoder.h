@@ -1,9 +1,12 @@
 // The seam between the engine and a model: rows in, logits out, and a memory of sequences.
 #pragma once
 
+#include "core/adapter_set.h"
 #include "core/types.h"
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
 namespace inllama {
@@ -17,6 +20,7 @@ enum class MemoryKind : uint8_t {
 };
 
 struct DecoderTraits {
+    bool generates = true; // else only texts become vectors
     MemoryKind memory = MemoryKind::attention;
     int n_cells = 0;          // positions that memory holds, of all sequences together
     int n_positions = 0;      // positions of the longest sequence
@@ -26,6 +30,7 @@ struct DecoderTraits {
     int n_outputs_max = 512;  // of them, those that give logits
     int n_window = 0;         // positions a window reaches back
     int n_vocab = 0;          // logits of one row
+    std::string identity;     // what a state fits: model, types of the cache; empty: nothing can be saved
     bool has_encoder = false; // a prompt goes through encode() and the output starts with `start_token`
     Token start_token = 0;
 };
@@ -55,6 +60,9 @@ class Decoder {
 
     virtual const DecoderTraits& traits() const = 0;
 
+    // Chooses the adapters of the following decode() calls, and keeps them until others are chosen; null:
+    // none.
+    virtual void use(const std::shared_ptr<const AdapterSet>& adapters) = 0;
     // Computes `rows`, at most `n_rows_max`, and remembers them.
     virtual DecodeStatus decode(const std::vector<StepRow>& rows) = 0;
     // Computes a whole prompt for the following decode() calls. Only with `has_encoder`.
@@ -69,6 +77,12 @@ class Decoder {
     virtual bool remove(SequenceId sequence, Position begin) = 0;
     // Forgets every sequence.
     virtual void clear() = 0;
+    // What memory holds of the first `n` positions of a sequence, for load(); empty if that cannot be had.
+    // For recurrent memory `n` is all of them.
+    virtual std::vector<uint8_t> save(SequenceId sequence, Position n) = 0;
+    // Makes an empty sequence what another one of `n` positions was, maybe in another process. False: it does
+    // not fit or there is no room, and the sequence is empty.
+    virtual bool load(SequenceId sequence, const std::vector<uint8_t>& state, Position n) = 0;
     // First position that a sequence remembers completely, and its last; -1 if it is empty.
     virtual Position pos_min(SequenceId sequence) = 0;
     virtual Position pos_max(SequenceId sequence) = 0;

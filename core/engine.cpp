@@ -3,6 +3,8 @@
 #include "core/platform/process.h"
 
 #include <algorithm>
+#include <limits>
+#include <new>
 
 namespace inllama {
 
@@ -13,6 +15,34 @@ std::atomic<uint64_t> next_id{1};
 
 Error closed_error() {
     return Error(ErrorKind::EngineClosedError, "the engine is closed; make a new one");
+}
+
+void check_texts(const EmbedRequest& request, const EmbedderTraits& traits) {
+    size_t begin = 0;
+    for (const size_t end : request.ends) {
+        if (end <= begin || end > request.tokens.size()) {
+            throw Error(ErrorKind::InvalidRequestError, "a text has no tokens");
+        }
+        if (end - begin > static_cast<size_t>(traits.n_rows_max)) {
+            throw Error(ErrorKind::InvalidRequestError,
+                        "a text has " + std::to_string(end - begin) + " tokens and at most " +
+                            std::to_string(traits.n_rows_max) + " are computed at once")
+                .with("n_tokens", end - begin)
+                .with("limit", traits.n_rows_max);
+        }
+        begin = end;
+    }
+    if (begin != request.tokens.size()) {
+        throw Error(ErrorKind::InvalidRequestError, "tokens are left after the last text");
+    }
+    if (request.n_dimensions < 0 || request.n_dimensions > traits.n_values) {
+        throw Error(ErrorKind::InvalidRequestError, "dimensions is " + std::to_string(request.n_dimensions) +
+                                                        " but the vectors have " +
+                                                        std::to_string(traits.n_values))
+            .with("option", "dimensions")
+            .with("value", request.n_dimensions)
+            .with("limit", traits.n_values);
+    }
 }
 
 } // namespace
@@ -50,6 +80,10 @@ void Engine::check_usable() const {
 }
 
 void Engine::fit(const Request& request) {
+    if (!traits_.generates) {
+        throw Error(ErrorKind::UnsupportedError,
+                    "this model generates no text: it turns texts into vectors or scores");
+    }
     const auto n_prompt = static_cast<int64_t>(request.prompt.size());
     if (request.n_scored > 0 && traits_.has_encoder) {
         throw Error(ErrorKind::UnsupportedError,
@@ -91,22 +125,82 @@ Ticket Engine::submit(Request request, bool is_waiting) {
         if (is_closing_) {
             throw closed_error();
         }
-        const size_t limit = static_cast<size_t>(params_.max_queue + params_.scheduler.max_running);
-        if (n_requests_ >= limit) {
-            n_rejected_full_ += is_waiting ? 0 : 1;
-            throw Error(ErrorKind::QueueFullError,
-                        std::to_string(n_requests_) +
-                            " requests are running or waiting; wait for room, or give a "
-                            "larger max_queue")
-                .with("n_requests", n_requests_)
-                .with("limit", limit);
-        }
+        check_room(is_waiting);
         active->id = next_id++;
         n_requests_++;
         submitted_.push_back(active);
     }
     bell_->ring();
     return {active->id, active->control};
+}
+
+void Engine::check_room(bool is_waiting) {
+    const size_t limit = static_cast<size_t>(params_.max_queue + params_.scheduler.max_running);
+    if (n_requests_ >= limit) {
+        n_rejected_full_ += is_waiting ? 0 : 1;
+        throw Error(ErrorKind::QueueFullError,
+                    std::to_string(n_requests_) +
+                        " requests are running or waiting; wait for room, or give a larger max_queue")
+            .with("n_requests", n_requests_)
+            .with("limit", limit);
+    }
+}
+
+Ticket Engine::submit(EmbedRequest request, bool is_waiting) {
+    check_usable();
+    std::shared_ptr<Embedder> embedder;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        const auto found = embedders_.find(request.embedder);
+        embedder = found == embedders_.end() ? nullptr : found->second;
+    }
+    if (embedder == nullptr) {
+        throw Error(ErrorKind::InvalidRequestError, "there is no embedder '" + request.embedder + "'");
+    }
+    check_texts(request, embedder->traits());
+    std::shared_ptr<ActiveEmbedding> active;
+    try {
+        active = std::make_shared<ActiveEmbedding>(std::move(request), embedder->traits());
+    } catch (const std::bad_alloc&) {
+        throw Error(ErrorKind::InsufficientMemoryError,
+                    "there is no memory for the vectors; give fewer texts at once");
+    }
+    active->control = std::make_shared<RequestControl>(bell_);
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (is_closing_) {
+            throw closed_error();
+        }
+        check_room(is_waiting);
+        active->id = next_id++;
+        n_requests_++;
+        submitted_texts_.push_back(active);
+    }
+    bell_->ring();
+    return {active->id, active->control};
+}
+
+Ticket Engine::submit(StateRequest request) {
+    check_usable();
+    auto active = std::make_shared<ActiveState>();
+    active->request = std::move(request);
+    active->control = std::make_shared<RequestControl>(bell_);
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (is_closing_) {
+            throw closed_error();
+        }
+        active->id = next_id++;
+        submitted_states_.push_back(active);
+    }
+    bell_->ring();
+    return {active->id, active->control};
+}
+
+void Engine::add_embedder(const std::string& name, std::shared_ptr<Embedder> embedder) {
+    check_usable();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    embedders_[name] = std::move(embedder);
 }
 
 bool Engine::wait_for_room(std::chrono::milliseconds time) {
@@ -138,6 +232,17 @@ void Engine::resume(ProcessedRow row) {
     bell_->ring();
 }
 
+void Engine::drop_adapters() {
+    if (is_foreign()) {
+        return;
+    }
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        must_drop_adapters_ = true;
+    }
+    bell_->ring();
+}
+
 void Engine::close() {
     if (is_foreign()) {
         return;
@@ -153,7 +258,10 @@ void Engine::close() {
         thread_.join();
     }
     loop_.reset();
+    texts_ = {};
     decoder_.reset();
+    const std::lock_guard<std::mutex> lock_embedders(mutex_);
+    embedders_.clear();
 }
 
 Stats Engine::stats() const {
@@ -168,22 +276,43 @@ Stats Engine::stats() const {
 
 void Engine::take_commands() {
     std::vector<std::shared_ptr<ActiveRequest>> submitted;
+    std::vector<std::shared_ptr<ActiveEmbedding>> texts;
+    std::vector<std::shared_ptr<ActiveState>> states;
     std::vector<uint64_t> cancelled;
     std::vector<ProcessedRow> processed;
+    bool must_drop_adapters = false;
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         submitted.swap(submitted_);
+        texts.swap(submitted_texts_);
+        states.swap(submitted_states_);
+        if (!texts.empty()) {
+            for (const auto& [name, embedder] : embedders_) {
+                texts_.add(name, embedder);
+            }
+        }
         cancelled.swap(cancelled_);
         processed.swap(processed_);
+        std::swap(must_drop_adapters, must_drop_adapters_);
     }
     for (const auto& request : submitted) {
         loop_->submit(request);
     }
+    for (const auto& request : texts) {
+        texts_.submit(request);
+    }
+    for (const auto& request : states) {
+        loop_->exchange(request);
+    }
     for (const uint64_t request : cancelled) {
         loop_->cancel(request);
+        texts_.cancel(request);
     }
     for (ProcessedRow& row : processed) {
         loop_->resume(std::move(row));
+    }
+    if (must_drop_adapters) {
+        loop_->drop_adapters();
     }
 }
 
@@ -191,10 +320,34 @@ void Engine::publish() {
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         stats_ = loop_->stats();
-        n_requests_ = loop_->n_requests() + submitted_.size();
+        texts_.count(stats_);
+        n_requests_ = loop_->n_requests() + texts_.n_requests() + submitted_.size() + submitted_texts_.size();
     }
     loop_->flush(); // after the counts: who has a result sees them with it
+    texts_.flush();
     has_room_.notify_all();
+}
+
+// Outputs and texts have the same time as long as there are both; a step of texts takes about as long as one
+// of outputs.
+bool Engine::compute() {
+    if (texts_.is_empty()) {
+        balance_s_ = 0;
+        return loop_->step();
+    }
+    const Clock::time_point started = Clock::now();
+    const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - started).count(); };
+    if (loop_->is_empty()) {
+        balance_s_ = 0;
+        texts_.step(std::numeric_limits<double>::infinity());
+    } else if (balance_s_ > 0 && loop_->step()) {
+        output_step_s_ = elapsed();
+        balance_s_ -= output_step_s_;
+    } else {
+        texts_.step(output_step_s_);
+        balance_s_ += elapsed();
+    }
+    return true;
 }
 
 void Engine::run() {
@@ -206,13 +359,15 @@ void Engine::run() {
                 break;
             }
             loop_->expire();
+            texts_.expire();
+            if (loop_->has_events() || texts_.has_events()) {
+                publish(); // who cancelled or is late need not wait for the next step
+            }
+            has_computed = compute();
         } catch (const std::exception& error) {
             loop_->survive(error.what());
+            texts_.fail_all(Error(ErrorKind::EngineError, error.what()));
         }
-        if (loop_->has_events()) {
-            publish(); // who cancelled or is late need not wait for the next step
-        }
-        has_computed = loop_->step();
         publish();
         if (!has_computed) {
             bell_->wait_until(loop_->next_deadline());
@@ -220,7 +375,13 @@ void Engine::run() {
     }
     take_commands(); // what came between the last look and the closing
     loop_->fail_all(closed_error());
+    texts_.fail_all(closed_error());
     publish();
+    try {
+        loop_->store_prefixes();
+    } catch (const std::exception&) {
+        return; // what could not be stored is computed again
+    }
 }
 
 } // namespace inllama

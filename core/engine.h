@@ -1,6 +1,7 @@
 // The engine: one thread that computes the requests of all others.
 #pragma once
 
+#include "core/embed_loop.h"
 #include "core/engine_loop.h"
 #include "core/event_queue.h"
 #include "core/request.h"
@@ -9,8 +10,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -40,12 +43,23 @@ class Engine {
     // `max_queue` requests are there already, EngineClosedError once closed. Who waits then and comes again
     // is not counted as rejected.
     Ticket submit(Request request, bool is_waiting = false);
+    // Takes texts, whose vectors come with one event.
+    //
+    // Throws InvalidRequestError for an embedder that is not there, or a text longer than it takes;
+    // InsufficientMemoryError if there is no memory for the vectors; otherwise as for outputs.
+    Ticket submit(EmbedRequest request, bool is_waiting = false);
+    // Saves a prefix that memory holds, or loads one; the answer comes with one event, between two steps.
+    Ticket submit(StateRequest request);
+    // Gives the engine an embedder, in place of an older one of that name: it must give vectors as that one.
+    void add_embedder(const std::string& name, std::shared_ptr<Embedder> embedder);
     // Waits until submit() would not throw QueueFullError, or the time is over. Says whether there is room.
     bool wait_for_room(std::chrono::milliseconds time);
     // Ends a request at the next step with FinishReason::cancelled. Nothing happens if it has ended.
     void cancel(uint64_t request);
     // Goes on with an output whose logits come back from its processors. Nothing happens if it has ended.
     void resume(ProcessedRow row);
+    // Lets go of adapters that no request has; to be called after one was unloaded.
+    void drop_adapters();
     // Ends all requests with EngineClosedError, and the thread, which it waits for.
     void close();
     bool is_closed() const { return is_closing_; }
@@ -62,21 +76,31 @@ class Engine {
     void publish();
     void check_process() const;
     void check_usable() const;
+    void check_room(bool is_waiting);
     void fit(const Request& request);
+    bool compute();
 
     std::unique_ptr<Decoder> decoder_;
     std::shared_ptr<const Vocab> vocab_;
     EngineParams params_;
     DecoderTraits traits_;
-    std::unique_ptr<EngineLoop> loop_; // the thread's
+    // The thread's:
+    std::unique_ptr<EngineLoop> loop_;
+    EmbedLoop texts_;
+    double balance_s_ = 0;     // by which texts had more time than outputs, since both want some
+    double output_step_s_ = 0; // that the last step of outputs took
     std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
     int64_t process_; // that it was made in
 
     mutable std::mutex mutex_; // what follows, but the thread
     std::condition_variable has_room_;
     std::vector<std::shared_ptr<ActiveRequest>> submitted_;
+    std::vector<std::shared_ptr<ActiveEmbedding>> submitted_texts_;
+    std::vector<std::shared_ptr<ActiveState>> submitted_states_;
+    std::map<std::string, std::shared_ptr<Embedder>> embedders_; // all that it was given
     std::vector<uint64_t> cancelled_;
     std::vector<ProcessedRow> processed_;
+    bool must_drop_adapters_ = false;
     Stats stats_;
     uint64_t n_rejected_full_ = 0;
     std::atomic<uint64_t> n_rejected_context_{0};

@@ -12,10 +12,20 @@ double seconds(Clock::duration time) {
     return std::chrono::duration<double>(time).count();
 }
 
+std::unique_ptr<PrefixStore> make_store(const DecoderTraits& traits, const EngineParams& params) {
+    PrefixStoreParams store = params.store;
+    if (store.max_memory_bytes == 0 && store.folder.empty()) {
+        return nullptr;
+    }
+    store.can_trim = traits.memory == MemoryKind::attention;
+    return std::make_unique<PrefixStore>(store, traits.identity);
+}
+
 } // namespace
 
 EngineLoop::EngineLoop(Decoder& decoder, const Vocab& vocab, const EngineParams& params)
-    : decoder_(decoder), vocab_(vocab), params_(params), cache_(decoder, params.prefix_cache),
+    : decoder_(decoder), vocab_(vocab), params_(params), store_(make_store(decoder.traits(), params)),
+      cache_(decoder, params.prefix_cache, store_.get()),
       scheduler_(cache_, decoder.traits(), params.scheduler), workers_(params.n_sampling_threads) {
     stats_.n_cells = decoder.traits().n_cells;
 }
@@ -178,71 +188,6 @@ void EngineLoop::prepare(Sequence& sequence) {
     }
 }
 
-EngineLoop::Outcome EngineLoop::compute(const StepPlan& plan) {
-    const int n_rows = static_cast<int>(plan.rows.size());
-    if (!cache_.make_room(n_rows)) {
-        if (scheduler_.running().size() > 1) {
-            stats_.n_preemptions++;
-            scheduler_.preempt(*scheduler_.youngest(), true);
-        } else {
-            give_way(plan);
-        }
-        return Outcome::again;
-    }
-    std::string reason;
-    const Clock::time_point started = Clock::now();
-    const DecodeStatus status = decode(plan, reason);
-    if (status != DecodeStatus::ok) {
-        stats_.n_failed_steps++;
-        recover(plan, status, reason);
-        return Outcome::again;
-    }
-    is_cramped_ = false;
-    scheduler_.note_success(plan, seconds(Clock::now() - started));
-    stats_.n_steps++;
-    stats_.n_rows += static_cast<uint64_t>(n_rows);
-    stats_.step_rows.add(n_rows);
-    commit(plan);
-    n_surprises_ = 0;
-    return Outcome::computed;
-}
-
-class EngineLoop::Preparation {
-  public:
-    Preparation(WorkerPool& workers, const StepPlan& plan) : workers_(workers) {
-        for (const StepPart& part : plan.parts) {
-            if (part.output_row >= 0 && part.sequence->sampler->has_preparation()) {
-                samplers_.push_back(part.sequence->sampler.get());
-            }
-        }
-        if (!samplers_.empty()) {
-            workers_.start(static_cast<int>(samplers_.size()), work_);
-        }
-    }
-    ~Preparation() {
-        if (!samplers_.empty()) {
-            workers_.finish();
-        }
-    }
-    Preparation(const Preparation&) = delete;
-    Preparation& operator=(const Preparation&) = delete;
-
-  private:
-    WorkerPool& workers_;
-    std::vector<RowSampler*> samplers_;
-    const std::function<void(int)> work_ = [this](int i) { samplers_[static_cast<size_t>(i)]->prepare(); };
-};
-
-DecodeStatus EngineLoop::decode(const StepPlan& plan, std::string& reason) {
-    const Preparation preparation(workers_, plan);
-    try {
-        return decoder_.decode(plan.rows);
-    } catch (const std::exception& error) {
-        reason = error.what();
-        return DecodeStatus::failed;
-    }
-}
-
 void EngineLoop::commit(const StepPlan& plan) {
     std::vector<const StepPart*> ready;
     score(plan);
@@ -381,6 +326,9 @@ Stats EngineLoop::stats() const {
     stats.n_cells_used = cache_.n_used();
     stats.n_cached_sequences = cache_.n_cached_sequences();
     stats.n_evicted_cells = cache_.n_evicted();
+    stats.n_stored_bytes = store_ ? store_->n_memory_bytes() : 0;
+    stats.n_stored_file_bytes = store_ ? store_->n_file_bytes() : 0;
+    stats.n_recalled_tokens = cache_.n_recalled();
     return stats;
 }
 

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/prefix_cache.h"
 #include "core/scheduler.h"
+#include "core/state_request.h"
 #include "core/stats.h"
 #include "core/vocab.h"
 #include "core/worker_pool.h"
@@ -23,6 +24,7 @@ struct EngineParams {
     bool prefix_cache = true;
     int max_queue = 1024;       // requests that may wait
     int n_sampling_threads = 1; // rows of a step are sampled by so many
+    PrefixStoreParams store;
 };
 
 // Takes requests and computes them step by step. Nothing that happens to one request changes another's
@@ -39,8 +41,15 @@ class EngineLoop {
     void cancel(uint64_t request);
     // Goes on with an output whose logits come back from its processors. Nothing happens if it has ended.
     void resume(ProcessedRow row);
+    // Lets go of the adapters of the last step, unless a request has them.
+    void drop_adapters();
     // Ends every request with `error`.
     void fail_all(const Error& error);
+
+    // Saves what memory holds of a prefix, or loads it; the answer is an event.
+    void exchange(const std::shared_ptr<ActiveState>& request);
+    // Puts every kept prefix into files, if there are to be some.
+    void store_prefixes();
 
     // Ends the requests whose time is over.
     void expire();
@@ -99,8 +108,10 @@ class EngineLoop {
     Decoder& decoder_;
     const Vocab& vocab_;
     EngineParams params_;
+    std::unique_ptr<PrefixStore> store_; // null: what is evicted is gone
     PrefixCache cache_;
     Scheduler scheduler_;
+    std::shared_ptr<const AdapterSet> adapters_; // that the decoder uses
     WorkerPool workers_;
     Stats stats_;
     std::unordered_map<uint64_t, std::shared_ptr<ActiveRequest>> active_;

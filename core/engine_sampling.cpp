@@ -123,10 +123,10 @@ void EngineLoop::send_to_processors(Sequence& sequence, const float* logits) {
     event.output = sequence.index;
     event.tokens.assign(sequence.tokens.end() - (sequence.n_generated() - sequence.n_processed),
                         sequence.tokens.end());
-    event.logits = std::make_shared<std::vector<float>>(logits, logits + n_vocab);
+    event.values = std::make_shared<std::vector<float>>(logits, logits + n_vocab);
     sequence.n_processed = sequence.n_generated();
     if (sequence.request().n_logprobs >= 0) {
-        sequence.raw_logits = *event.logits;
+        sequence.raw_logits = *event.values;
     }
     sequence.is_processing = true;
     ActiveRequest& active = *sequence.active;

@@ -72,7 +72,10 @@ struct Event {
     std::variant<std::monostate, size_t, Token> stop; // the stop string's index or the token that ended it
     std::shared_ptr<const Error> error;               // the request failed; its last event, with unread text
     std::shared_ptr<const RequestSummary> summary;    // its last event
-    std::shared_ptr<std::vector<float>> logits; // for processors; `tokens` came since the last such event
+    // For processors a row of logits, and `tokens` came since the last such event; of texts their vectors.
+    std::shared_ptr<std::vector<float>> values;
+    std::shared_ptr<std::vector<uint8_t>>
+        state; // of a prefix that was saved; the summary says how long it is
 };
 
 // Carries events from an engine to one consumer, which may wait for many requests with it.

@@ -1,6 +1,7 @@
 #include "core/fake_decoder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <thread>
 
@@ -12,6 +13,7 @@ struct FakeDecoder::Cell {
         hash ^= hash >> 29;
         n++;
     }
+    Cell(Token of, uint64_t known, int& n_used, bool) : token(of), hash(known), n(n_used) { n++; }
     ~Cell() { n--; }
     Cell(const Cell&) = delete;
     Cell& operator=(const Cell&) = delete;
@@ -79,6 +81,11 @@ void FakeDecoder::check(const std::vector<StepRow>& rows) {
     }
 }
 
+void FakeDecoder::use(const std::shared_ptr<const AdapterSet>& adapters) {
+    enter("use");
+    adapters_ = adapters;
+}
+
 DecodeStatus FakeDecoder::decode(const std::vector<StepRow>& rows) {
     const FakeOutcome outcome = script ? script(n_steps_, rows) : FakeOutcome{};
     n_steps_++;
@@ -101,7 +108,8 @@ DecodeStatus FakeDecoder::decode(const std::vector<StepRow>& rows) {
     for (size_t i = 0; i < rows.size(); i++) {
         const StepRow& row = rows[i];
         Remembered& sequence = at(row.sequence);
-        const uint64_t seen = sequence.cells.empty() ? 0 : sequence.cells.back()->hash;
+        const uint64_t start = adapters_ ? std::hash<std::string>()(adapters_->key()) : 0;
+        const uint64_t seen = sequence.cells.empty() ? start : sequence.cells.back()->hash ^ start;
         if (traits_.memory == MemoryKind::window) {
             const Position needed = std::max(0, row.position - traits_.n_window + 1);
             if (sequence.oldest > needed) {
@@ -188,6 +196,56 @@ void FakeDecoder::clear() {
     for (Remembered& sequence : sequences_) {
         sequence = {};
     }
+}
+
+namespace {
+
+// As a state has it.
+struct SavedCell {
+    uint64_t hash;
+    int64_t token;
+};
+
+} // namespace
+
+std::vector<uint8_t> FakeDecoder::save(SequenceId sequence, Position n) {
+    enter("save");
+    const Remembered& from = at(sequence);
+    if (n > static_cast<Position>(from.cells.size())) {
+        refuse("save of " + std::to_string(n) + " positions");
+    }
+    std::vector<SavedCell> cells;
+    for (Position i = 0; i < n; i++) {
+        const Cell& cell = *from.cells[static_cast<size_t>(i)];
+        cells.push_back({cell.hash, cell.token});
+    }
+    const auto* bytes = reinterpret_cast<const uint8_t*>(cells.data());
+    std::vector<uint8_t> state(bytes, bytes + cells.size() * sizeof(SavedCell));
+    state.push_back(static_cast<uint8_t>(std::min<Position>(from.oldest, 255)));
+    return state;
+}
+
+bool FakeDecoder::load(SequenceId sequence, const std::vector<uint8_t>& state, Position n_positions) {
+    enter("load");
+    Remembered& to = at(sequence);
+    if (!to.cells.empty()) {
+        refuse("load into a sequence that is not empty");
+    }
+    const auto n = static_cast<size_t>(n_positions);
+    if (state.size() != n * sizeof(SavedCell) + 1) {
+        return false;
+    }
+    if (traits_.memory != MemoryKind::recurrent && n_cells_used_ + static_cast<int>(n) > traits_.n_cells) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        SavedCell cell{};
+        std::memcpy(&cell, state.data() + i * sizeof(cell), sizeof(cell));
+        to.cells.push_back(
+            std::make_shared<Cell>(static_cast<Token>(cell.token), cell.hash, n_cells_used_, true));
+    }
+    to.oldest = state.back();
+    return true;
 }
 
 Position FakeDecoder::pos_min(SequenceId sequence) {

@@ -55,18 +55,23 @@ class FakeDecoder : public Decoder {
     bool has_opinion = true;
 
     const DecoderTraits& traits() const override { return traits_; }
+    // Tokens depend on the adapters that a cell was computed with.
+    void use(const std::shared_ptr<const AdapterSet>& adapters) override;
     DecodeStatus decode(const std::vector<StepRow>& rows) override;
     DecodeStatus encode(const std::vector<Token>& prompt) override;
     const float* logits(int row) override;
     void copy(SequenceId from, SequenceId to, Position n) override;
     bool remove(SequenceId sequence, Position begin) override;
     void clear() override;
+    std::vector<uint8_t> save(SequenceId sequence, Position n) override;
+    bool load(SequenceId sequence, const std::vector<uint8_t>& state, Position n) override;
     Position pos_min(SequenceId sequence) override;
     Position pos_max(SequenceId sequence) override;
 
     // Cells in use, by the fake's own account.
     int n_cells_used() const { return n_cells_used_; }
     int n_steps() const { return n_steps_; }
+    const std::shared_ptr<const AdapterSet>& adapters() const { return adapters_; }
     // Calls that a real decoder would have answered with an abort.
     int n_violations() const { return n_violations_; }
     int64_t n_rows() const { return n_rows_; }
@@ -90,6 +95,7 @@ class FakeDecoder : public Decoder {
     int n_cells_used_ = 0; // the cells of `sequences_` count themselves here
     std::vector<Remembered> sequences_;
     std::vector<Token> encoded_;
+    std::shared_ptr<const AdapterSet> adapters_;
     std::vector<int> output_at_;              // by row: its place in `outputs_`; negative: it has no output
     std::vector<std::vector<float>> outputs_; // without an opinion one for all
     std::vector<Position> next_;              // by sequence, while rows are checked

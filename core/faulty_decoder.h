@@ -25,11 +25,16 @@ class FaultyDecoder : public Decoder {
         }
         return status == DecodeStatus::ok ? inner_->decode(rows) : status;
     }
+    void use(const std::shared_ptr<const AdapterSet>& adapters) override { inner_->use(adapters); }
     DecodeStatus encode(const std::vector<Token>& prompt) override { return inner_->encode(prompt); }
     const float* logits(int row) override { return inner_->logits(row); }
     void copy(SequenceId from, SequenceId to, Position n) override { inner_->copy(from, to, n); }
     bool remove(SequenceId sequence, Position begin) override { return inner_->remove(sequence, begin); }
     void clear() override { inner_->clear(); }
+    std::vector<uint8_t> save(SequenceId sequence, Position n) override { return inner_->save(sequence, n); }
+    bool load(SequenceId sequence, const std::vector<uint8_t>& state, Position n) override {
+        return inner_->load(sequence, state, n);
+    }
     Position pos_min(SequenceId sequence) override { return inner_->pos_min(sequence); }
     Position pos_max(SequenceId sequence) override { return inner_->pos_max(sequence); }
 

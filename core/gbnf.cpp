@@ -270,6 +270,27 @@ void check_stacks(const GbnfGrammar& grammar, const std::vector<bool>& is_empty,
         stacks_of(rule, /*is_final=*/true);
 }
 
+// Of a run of things that may be missing, any can follow any earlier one.
+void check_optional(const GbnfGrammar& grammar, const std::vector<bool>& is_empty) {
+    double n_pairs = 0;
+    for (uint32_t rule = 0; rule < grammar.rules.size(); rule++) {
+        for_each_alternate(grammar, grammar.rules[rule], [&](size_t begin, size_t end) {
+            double n_run = 0;
+            for (size_t i = begin; i < end; i++) {
+                const GbnfItem item = grammar.items[i];
+                n_run = is_reference(item) && is_empty[item] ? n_run + 1 : 0;
+                n_pairs += n_run;
+            }
+        });
+        if (n_pairs > kMaxGbnfOptionalPairs) {
+            fail_rule(grammar, rule,
+                      "has too many parts in a row that may be missing: that is more than " +
+                          shown(kMaxGbnfOptionalPairs) +
+                          " pairs of what can follow each other; put some of them into alternatives");
+        }
+    }
+}
+
 } // namespace
 
 void check_gbnf(std::string_view text, std::string_view root, const IsToken& is_token) {
@@ -296,6 +317,7 @@ void check_gbnf(std::string_view text, std::string_view root, const IsToken& is_
     const Components followed_parts = components(followed);
     check_left_recursion(grammar, followed, followed_parts, /*allows_last=*/true);
     check_stacks(grammar, is_empty, followed_parts);
+    check_optional(grammar, is_empty);
 }
 
 } // namespace inllama

@@ -26,6 +26,8 @@ inline constexpr size_t kMaxGbnfChain = 2048;
 inline constexpr uint64_t kMaxGbnfExpandedBytes = uint64_t{64} << 20;
 // Work of llama.cpp's search for left recursion, in elements; about 0.2 s.
 inline constexpr double kMaxGbnfScanSteps = 1 << 26;
+// Pairs of neighbours that may all be missing: xgrammar took 3 s for 640,000.
+inline constexpr double kMaxGbnfOptionalPairs = 1 << 18;
 // Work per grammar position, in comparisons of stack entries; about 1 s. 16,384 plain alternatives reach it.
 inline constexpr double kMaxGbnfBeginSteps = 1 << 28;
 

@@ -1,7 +1,5 @@
 #include "core/gbnf_characters.h"
 
-#include "core/error.h"
-
 #include <algorithm>
 #include <cstdio>
 
@@ -14,14 +12,6 @@ constexpr uint32_t kLastCharacter = 0x10FFFF;
 bool is_plain(uint32_t code_point) {
     const auto letter = code_point | 0x20;
     return (letter >= 'a' && letter <= 'z') || (code_point >= '0' && code_point <= '9');
-}
-
-void check_character(uint32_t code_point) {
-    if ((code_point >= 0xD800 && code_point <= 0xDFFF) || code_point > kLastCharacter) {
-        throw Error(ErrorKind::GrammarError, "the grammar has the code point " + std::to_string(code_point) +
-                                                 ", which is no character")
-            .with("code_point", code_point);
-    }
 }
 
 } // namespace
@@ -43,7 +33,6 @@ std::vector<uint32_t> code_points(std::string_view text) {
 }
 
 void append_character(uint32_t code_point, bool is_pattern, std::string& to) {
-    check_character(code_point);
     if (is_plain(code_point)) {
         to.push_back(static_cast<char>(code_point));
         return;

@@ -199,15 +199,24 @@ class Parser {
         if (in_.peek() == '^')
             in_.skip(1);
         while (in_.peek() != ']') {
-            in_.skip_character(offset, kUnclosed);
+            const size_t begin = in_.offset();
+            const uint32_t first = checked_character(offset, kUnclosed);
             append(sequence, kGbnfTerminal);
             if (in_.peek() == '-' && in_.peek(1) != ']') {
                 in_.skip(1);
-                in_.skip_character(offset, kUnclosed);
+                if (checked_character(offset, kUnclosed) < first) {
+                    in_.fail_at(begin, "range ends before it begins; swap its ends");
+                }
                 append(sequence, kGbnfTerminal);
             }
         }
         in_.skip(1);
+    }
+
+    uint32_t checked_character(size_t opened_at, const char* unclosed) {
+        GbnfReader ahead = in_;
+        in_.skip_character(opened_at, unclosed);
+        return ahead.take_character();
     }
 
     // Returns the number of rules that a repetition of the group would multiply.

@@ -73,6 +73,10 @@ void GbnfReader::skip_space(bool is_newline_space) noexcept {
     }
 }
 
+bool is_character(uint32_t code_point) noexcept {
+    return code_point <= 0x10FFFF && (code_point < 0xD800 || code_point > 0xDFFF);
+}
+
 void GbnfReader::skip_character(size_t opened_at, const char* unclosed) {
     if (peek() == '\0')
         fail_at(opened_at, unclosed);
@@ -92,7 +96,12 @@ void GbnfReader::skip_character(size_t opened_at, const char* unclosed) {
         fail_here(std::string("escape \\") + kind + " needs " + std::to_string(n_digits) +
                   " hexadecimal digits but has " + std::to_string(i));
     }
-    at_ += 2 + n_digits;
+    const size_t begin = at_;
+    if (const uint32_t code_point = take_character(); !is_character(code_point)) {
+        at_ = begin;
+        fail_here("escape \\" + std::string(text_.substr(begin + 1, 1 + n_digits)) +
+                  " is no Unicode character; the last one is \\U0010FFFF, and \\uD800 to \\uDFFF are none");
+    }
 }
 
 uint32_t GbnfReader::take_character() noexcept {

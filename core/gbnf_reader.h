@@ -17,6 +17,9 @@ std::string quoted_gbnf(std::string_view name);
 // The rule name that begins at byte `offset` of `text`; empty if none does.
 std::string_view gbnf_name_at(std::string_view text, size_t offset);
 
+// Whether Unicode has it: no half of a surrogate pair, and not beyond the last one.
+bool is_character(uint32_t code_point) noexcept;
+
 // A place in GBNF text that moves forward. Functions that take something throw GrammarError if it is not
 // there.
 //

@@ -1,21 +1,15 @@
 #include "core/prefix_cache.h"
 
+#include "core/prefix_node.h"
+
 #include <algorithm>
 #include <functional>
 
 namespace inllama {
 
-struct PrefixCache::Node {
-    Node* parent = nullptr; // null: a root
-    std::vector<std::unique_ptr<Node>> children;
-    std::vector<Token> tokens;
-    std::vector<SequenceId> ids; // sequences that end here
-    int end = 0;                 // length of the path down to here
-    uint64_t last_use = 0;
-};
-
-PrefixCache::PrefixCache(Decoder& decoder, bool is_enabled)
-    : decoder_(decoder), is_enabled_(is_enabled && decoder.traits().memory != MemoryKind::whole) {
+PrefixCache::PrefixCache(Decoder& decoder, bool is_enabled, PrefixStore* store)
+    : decoder_(decoder), is_enabled_(is_enabled && decoder.traits().memory != MemoryKind::whole),
+      store_(is_enabled_ && !decoder.traits().identity.empty() ? store : nullptr) {
     clear();
 }
 
@@ -257,11 +251,11 @@ void PrefixCache::evict(Node& leaf) {
         release(leaf.ids.back());
     }
     const SequenceId id = leaf.ids.front();
+    store(leaf, id);
     Node* parent = leaf.parent;
     const bool is_parent_covered =
         parent->parent == nullptr || parent->children.size() > 1 || !parent->ids.empty();
-    const bool can_trim = decoder_.traits().memory == MemoryKind::attention;
-    if (is_parent_covered || !can_trim) {
+    if (is_parent_covered || !can_trim()) {
         release(id);
     } else {
         // The end goes first: what comes before it may be the beginning of other prompts.

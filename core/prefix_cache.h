@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/decoder.h"
+#include "core/prefix_store.h"
 #include "core/types.h"
 
 #include <cstdint>
@@ -22,9 +23,9 @@ namespace inllama {
 // Threads: one at a time, the engine's.
 class PrefixCache {
   public:
-    // Without `is_enabled` nothing is shared and nothing is kept. The decoder outlives the cache and is
-    // empty.
-    PrefixCache(Decoder& decoder, bool is_enabled);
+    // Without `is_enabled` nothing is shared and nothing is kept. What is evicted goes to `store`, if there
+    // is one. The decoder and the store outlive the cache; the decoder is empty.
+    PrefixCache(Decoder& decoder, bool is_enabled, PrefixStore* store = nullptr);
     ~PrefixCache();
     PrefixCache(const PrefixCache&) = delete;
     PrefixCache& operator=(const PrefixCache&) = delete;
@@ -56,6 +57,17 @@ class PrefixCache {
     bool evict_one();
     // Evicts until `n` cells are free, least recently used first. False if that many cannot be had.
     bool make_room(int n);
+    // Brings a prefix of the first `limit` tokens back from the store, if it has one that is at least
+    // `n_more` longer than what memory holds, and memory has room.
+    void recall(const std::string& name_space, const std::vector<Token>& tokens, int limit, int n_more);
+    // What memory holds of the beginning of `tokens`; without tokens if that is nothing.
+    SavedPrefix save(const std::string& name_space, const std::vector<Token>& tokens);
+    // Keeps the first `n` tokens of a saved prefix. False: memory has no room for it, or refuses it. Of a
+    // prefix that memory holds already nothing happens.
+    bool load(const SavedPrefix& prefix, int n);
+    // Puts every kept prefix into the store.
+    void store_all();
+
     // Forgets everything, running sequences too; every id is free then.
     void clear();
 
@@ -67,6 +79,7 @@ class PrefixCache {
     // Cells of prefixes that no running sequence uses.
     int n_evictable() const;
     uint64_t n_evicted() const { return n_evicted_; }
+    uint64_t n_recalled() const { return n_recalled_; }
     int n_cached_sequences() const;
 
   private:
@@ -97,16 +110,22 @@ class PrefixCache {
     Node* oldest_leaf(const Node* except) const;
     void evict(Node& leaf);
     void drop_covered(Node& node);
+    static std::vector<Token> path_of(const Node& node);
+    const std::string& name_space_of(const Node& node) const;
+    void store(const Node& node, SequenceId id);
+    bool can_trim() const { return decoder_.traits().memory == MemoryKind::attention; }
     bool is_run(SequenceId id) const { return id < decoder_.traits().n_run_ids; }
 
     Decoder& decoder_;
     bool is_enabled_;
+    PrefixStore* store_;
     std::map<std::string, std::unique_ptr<Node>> roots_; // by namespace
     std::vector<Node*> ends_;                            // by id; null: free
     std::vector<SequenceId> free_run_ids_;
     std::vector<SequenceId> free_cache_ids_;
     int n_used_ = 0;
     uint64_t n_evicted_ = 0;
+    uint64_t n_recalled_ = 0;
     uint64_t clock_ = 0;
 };
 

@@ -18,8 +18,14 @@ Token ReasoningBudget::choose(const float* logits, size_t n, bool may_end) {
     if (phase_ == Phase::closing) {
         const Token token = forced(n, limit_.closing[n_closed_]);
         n_closed_++;
-        phase_ = n_closed_ == limit_.closing.size() ? Phase::behind : Phase::closing;
+        if (n_closed_ == limit_.closing.size()) {
+            phase_ = Phase::behind;
+            banned_ = tags_of_one_token();
+        }
         return token;
+    }
+    if (!banned_.empty()) {
+        return choose_behind(logits, n, may_end);
     }
     const Token token = inner_->choose(logits, n, may_end);
     if (phase_ != Phase::behind) {
@@ -38,6 +44,26 @@ bool ReasoningBudget::has_begun_to_end() const {
         }
     }
     return false;
+}
+
+std::vector<Token> ReasoningBudget::tags_of_one_token() const {
+    std::vector<Token> found;
+    for (const Token token : limit_.closing) {
+        std::string spelling;
+        vocab_->append_spelling(token, spelling);
+        if (std::find(limit_.ends.begin(), limit_.ends.end(), spelling) != limit_.ends.end()) {
+            found.push_back(token);
+        }
+    }
+    return found;
+}
+
+Token ReasoningBudget::choose_behind(const float* logits, size_t n, bool may_end) {
+    row_.assign(logits, logits + n);
+    for (const Token token : banned_) {
+        row_[static_cast<size_t>(token)] = -std::numeric_limits<float>::infinity();
+    }
+    return inner_->choose(row_.data(), n, may_end);
 }
 
 // The other sampler chooses too, from a row that leaves one token: penalties and structures see it.

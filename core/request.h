@@ -1,6 +1,7 @@
 // What is asked of an engine.
 #pragma once
 
+#include "core/adapter_set.h"
 #include "core/error.h"
 #include "core/event_queue.h"
 #include "core/row_sampler.h"
@@ -19,6 +20,10 @@ namespace inllama {
 
 using Clock = std::chrono::steady_clock;
 
+// Prefixes are shared by those with the same salt and the same adapters, null: none. The same in every
+// process.
+std::string name_space_of(const AdapterSet* adapters, const std::string& salt);
+
 struct Request {
     std::vector<Token> prompt;                         // at least one token
     std::vector<std::unique_ptr<RowSampler>> samplers; // one per output, at least one
@@ -29,7 +34,8 @@ struct Request {
     std::vector<Token> spelled_tokens;                 // ascending; control tokens that show in the text
     int priority = 0;                                  // the larger, the earlier
     std::optional<Clock::time_point> deadline;
-    std::string name_space; // prefixes are shared with requests of the same one only
+    std::string salt;                           // prefixes are shared with requests of the same one only
+    std::shared_ptr<const AdapterSet> adapters; // null: none
     // So many tokens at the end of the prompt are the output, with their log-probabilities; nothing is
     // generated then.
     int n_scored = 0;

@@ -25,6 +25,9 @@ void Scheduler::note_success(const StepPlan& plan, double seconds) {
     const auto n_decode = static_cast<int>(std::count_if(
         plan.parts.begin(), plan.parts.end(), [](const StepPart& part) { return part.is_decode; }));
     budget_.note(n_decode, static_cast<int>(plan.rows.size()) - n_decode, n_prompts() == 0, seconds);
+    if (n_decode == static_cast<int>(plan.rows.size())) {
+        turns_.note(seconds); // rows of prompts would look like a change of adapters
+    }
     n_small_steps_++;
     if (n_small_steps_ >= kSmallSteps) {
         n_small_steps_ = 0;
@@ -62,7 +65,7 @@ Sequence* Scheduler::leader_of(const Sequence& sequence, int n_match, int& n_sha
     Sequence* leader = nullptr;
     n_shared = n_match + params_.join_tokens - 1;
     for (const auto& other : running_) {
-        if (other->phase != Phase::prefill || other->request().name_space != sequence.request().name_space) {
+        if (other->phase != Phase::prefill || other->name_space != sequence.name_space) {
             continue;
         }
         const int n_both = std::min(other->n_tokens(), sequence.n_shareable());
@@ -80,15 +83,14 @@ Sequence* Scheduler::leader_of(const Sequence& sequence, int n_match, int& n_sha
 }
 
 void Scheduler::start(Sequence& sequence) {
-    const Request& request = sequence.request();
     const int limit = sequence.n_shareable();
     if (traits_.memory == MemoryKind::recurrent) {
         // Somebody else began like this: the next one shall start from there.
-        const int n_known = cache_.known(request.name_space, sequence.tokens, limit);
-        const int n_match = cache_.match(request.name_space, sequence.tokens, limit).n;
+        const int n_known = cache_.known(sequence.name_space, sequence.tokens, limit);
+        const int n_match = cache_.match(sequence.name_space, sequence.tokens, limit).n;
         sequence.snapshot_at = n_known >= n_match + params_.join_tokens ? n_known : 0;
     }
-    const PrefixCache::Opened opened = cache_.open(request.name_space, sequence.tokens, limit);
+    const PrefixCache::Opened opened = cache_.open(sequence.name_space, sequence.tokens, limit);
     sequence.id = opened.id;
     sequence.n_computed = opened.n_cached;
     sequence.phase = Phase::prefill;
@@ -128,7 +130,11 @@ std::vector<Sequence*> Scheduler::admit(Clock::time_point now) {
         }
         Sequence& sequence = **it;
         const int limit = sequence.n_shareable();
-        const PrefixCache::Match match = cache_.match(sequence.request().name_space, sequence.tokens, limit);
+        if (sequence.phase == Phase::waiting && !sequence.was_recalled) {
+            sequence.was_recalled = true; // the store is asked once
+            cache_.recall(sequence.name_space, sequence.tokens, limit, params_.join_tokens);
+        }
+        const PrefixCache::Match match = cache_.match(sequence.name_space, sequence.tokens, limit);
         int n_shared = 0;
         if (Sequence* leader = leader_of(sequence, match.n, n_shared); leader != nullptr) {
             if (traits_.memory == MemoryKind::recurrent &&
@@ -174,118 +180,6 @@ bool Scheduler::make_way() {
         preempt(*idle, true);
     }
     return idle != nullptr;
-}
-
-void Scheduler::add_part(StepPlan& plan, Sequence& sequence, int n_rows) const {
-    const int first_row = static_cast<int>(plan.rows.size());
-    const int end = sequence.n_computed + n_rows;
-    for (int at = sequence.n_computed; at < end; at++) {
-        plan.rows.push_back(
-            {sequence.tokens[static_cast<size_t>(at)], at, sequence.id, sequence.has_output(at)});
-    }
-    const int output_row = end == sequence.n_tokens() ? first_row + n_rows - 1 : -1;
-    plan.parts.push_back({&sequence, n_rows, first_row, output_row, sequence.phase == Phase::decode});
-}
-
-int Scheduler::n_scorable(const StepPlan& plan, const Sequence& sequence, int n_rows) const {
-    const int n_unscored = sequence.n_unscored();
-    if (n_unscored == 0) {
-        return n_rows;
-    }
-    const auto n_outputs = static_cast<int>(
-        std::count_if(plan.rows.begin(), plan.rows.end(), [](const StepRow& row) { return row.has_output; }));
-    // Each other sequence may want one; so may a step have one more for each, whatever is left.
-    const auto n_others = static_cast<int>(running_.size()) - 1;
-    const int n_free = std::max(1, traits_.n_outputs_max - n_outputs - n_others);
-    const int n_silent = sequence.n_left() - n_unscored - 1; // rows before the first that is scored
-    return std::min(n_rows, std::max(0, n_silent) + n_free);
-}
-
-// If there are more outputs than rows, those that have waited longest have one.
-void Scheduler::add_outputs(StepPlan& plan, int n_max) {
-    std::vector<Sequence*> growing;
-    for (const auto& sequence : running_) {
-        if (sequence->phase == Phase::decode && !sequence->is_processing && !is_paused(*sequence)) {
-            growing.push_back(sequence.get());
-        }
-    }
-    const auto n_rows = static_cast<size_t>(std::max(0, n_max));
-    if (growing.size() > n_rows) {
-        std::stable_sort(growing.begin(), growing.end(),
-                         [](const Sequence* a, const Sequence* b) { return a->n_turn < b->n_turn; });
-        growing.resize(n_rows);
-    }
-    n_turns_++;
-    for (Sequence* sequence : growing) {
-        sequence->n_turn = n_turns_;
-        add_part(plan, *sequence, 1);
-    }
-}
-
-int Scheduler::n_watched(const StepPlan& plan) {
-    return static_cast<int>(std::count_if(plan.parts.begin(), plan.parts.end(), [](const StepPart& part) {
-        return part.is_decode && part.sequence->request().is_streaming;
-    }));
-}
-
-int Scheduler::n_prompts() const {
-    return static_cast<int>(std::count_if(running_.begin(), running_.end(), [](const auto& sequence) {
-        return sequence->phase == Phase::prefill && !sequence->is_processing;
-    }));
-}
-
-StepPlan Scheduler::plan() {
-    StepPlan plan;
-    const auto suspect = std::find_if(running_.begin(), running_.end(),
-                                      [](const auto& sequence) { return sequence->is_suspect; });
-    if (suspect != running_.end()) {
-        // One that was there when a step failed shows alone whether it is to blame.
-        add_part(plan, **suspect, n_scorable(plan, **suspect, std::min((*suspect)->n_left(), step_rows_)));
-        return plan;
-    }
-    const int n_prompts = this->n_prompts();
-    is_turn_of_outputs_ = is_turn_of_outputs_ && n_prompts > 0;
-    // One row is left for prompts; where there is only one, they and the outputs take turns.
-    const bool is_single = step_rows_ == 1 && is_turn_of_outputs_;
-    add_outputs(plan, step_rows_ - (n_prompts > 0 && !is_single ? 1 : 0));
-    const int n_decode = static_cast<int>(plan.rows.size());
-    if (step_rows_ == 1 && n_prompts > 0) {
-        is_turn_of_outputs_ = !is_turn_of_outputs_;
-        if (n_decode > 0) {
-            return plan;
-        }
-    }
-    int budget = step_rows_ - n_decode;
-    if (n_decode > 0 && n_prompts > 0) {
-        if (is_turn_of_outputs_) {
-            is_turn_of_outputs_ = false;
-            return plan;
-        }
-        const PrefillShare share =
-            n_watched(plan) > 0 ? budget_.share(n_decode, n_prompts) : PrefillShare{step_rows_, true};
-        if (share.n_rows == 0) {
-            return plan;
-        }
-        if (share.is_alone) {
-            plan = {};
-            budget = step_rows_;
-            is_turn_of_outputs_ = true;
-        }
-        budget = std::min(budget, share.n_rows);
-    }
-    for (const auto& sequence : running_) {
-        if (sequence->phase != Phase::prefill || sequence->is_processing || budget <= 0) {
-            continue;
-        }
-        int n_rows = std::min(sequence->n_left(), budget);
-        if (sequence->snapshot_at > sequence->n_computed) {
-            n_rows = std::min(n_rows, sequence->snapshot_at - sequence->n_computed);
-        }
-        n_rows = n_scorable(plan, *sequence, n_rows);
-        add_part(plan, *sequence, n_rows);
-        budget -= n_rows;
-    }
-    return plan;
 }
 
 std::unique_ptr<Sequence> Scheduler::remove(Sequence& sequence, bool keep) {

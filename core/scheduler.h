@@ -1,6 +1,7 @@
 // Decides which sequences run and which rows the next step computes.
 #pragma once
 
+#include "core/adapter_turns.h"
 #include "core/decoder.h"
 #include "core/prefill_budget.h"
 #include "core/prefix_cache.h"
@@ -33,6 +34,7 @@ struct StepPart {
 };
 
 struct StepPlan {
+    std::shared_ptr<const AdapterSet> adapters; // of all rows
     std::vector<StepRow> rows;
     std::vector<StepPart> parts;
 };
@@ -43,7 +45,8 @@ struct StepPlan {
 // 2. Running outputs get their row in each step; prompts share the rest, at least one row of it, and as many
 // as
 //    those outputs can wait for.
-// 3. A request waits for a running one that is computing a prefix of it, instead of computing it again.
+// 3. Outputs with different adapters take turns, step by step or in short runs of steps.
+// 4. A request waits for a running one that is computing a prefix of it, instead of computing it again.
 // Threads: one at a time, the engine's.
 class Scheduler {
   public:
@@ -89,11 +92,18 @@ class Scheduler {
     bool make_way();
     void start(Sequence& sequence);
     void wait_again(std::unique_ptr<Sequence> sequence);
-    // Running sequences of which prompt rows are left to compute.
+    bool is_growing(const Sequence& sequence) const;
+    // The adapters of the next step; false if nothing can run.
+    bool choose_adapters(StepPlan& plan);
+    static bool has_prompt(const Sequence& sequence);
+    // Running sequences of which prompt rows are left to compute; of them those with the plan's adapters.
     int n_prompts() const;
+    int n_prompts(const StepPlan& plan) const;
     void add_outputs(StepPlan& plan, int n_max);
-    // Of a step's outputs, those whose tokens are seen one by one: of the others nobody notices the gaps.
-    static int n_watched(const StepPlan& plan);
+    void add_prompts(StepPlan& plan, int n_max) const;
+    // Growing outputs, with whatever adapters, whose tokens are seen one by one: of the others nobody notices
+    // the gaps.
+    int n_watched() const;
     void add_part(StepPlan& plan, Sequence& sequence, int n_rows) const;
     // Of `n_rows` rows of a prompt, as many as the step can give logits of.
     int n_scorable(const StepPlan& plan, const Sequence& sequence, int n_rows) const;
@@ -105,6 +115,7 @@ class Scheduler {
     std::vector<std::unique_ptr<Sequence>> running_; // in the order of admission
     uint64_t n_admitted_ = 0;
     PrefillBudget budget_;
+    AdapterTurns turns_;
     bool is_turn_of_outputs_ = false; // the last step was one of prompts alone, beside outputs
     uint64_t n_turns_ = 0;            // steps with outputs
     int step_rows_ = 0;

@@ -32,7 +32,8 @@ struct Sequence {
         : active(std::move(of)), index(output), tokens(active->request.prompt),
           n_prompt(static_cast<int>(tokens.size())),
           sampler(std::move(active->request.samplers[static_cast<size_t>(output)])),
-          text(vocab, active->request.stops, active->request.spelled_tokens) {}
+          text(vocab, active->request.stops, active->request.spelled_tokens),
+          name_space(name_space_of(adapters(), active->request.salt)) {}
 
     int n_tokens() const { return static_cast<int>(tokens.size()); }
     int n_generated() const { return n_tokens() - n_prompt; }
@@ -48,6 +49,7 @@ struct Sequence {
         return position == n_tokens() - 1 || position + 1 >= n_tokens() - n_unscored();
     }
     const Request& request() const { return active->request; }
+    const AdapterSet* adapters() const { return request().adapters.get(); }
 
     std::shared_ptr<ActiveRequest> active;
     int index;
@@ -55,6 +57,7 @@ struct Sequence {
     int n_prompt;
     std::unique_ptr<RowSampler> sampler;
     OutputText text;
+    std::string name_space; // of its prefixes: others with the same salt and adapters share them
     Phase phase = Phase::waiting;
     SequenceId id = -1;
     int n_computed = 0;
@@ -66,6 +69,7 @@ struct Sequence {
     uint64_t n_turn = 0;          // the step in which its output had a row last
     bool has_seen_prompt = false; // its sampler was shown the prompt
     bool was_admitted = false;
+    bool was_recalled = false;      // its prefix was looked for in what was evicted
     bool is_processing = false;     // its logits are with the processors
     std::vector<float> raw_logits;  // those, as the model gave them, if log-probabilities are asked for
     int n_processed = 0;            // of the generated tokens, those that the processors know

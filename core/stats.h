@@ -24,6 +24,9 @@ struct Stats {
     uint64_t n_prefill_rows = 0;  // prompt tokens computed
     uint64_t n_completion_tokens = 0;
     uint64_t n_evicted_cells = 0;
+    uint64_t n_recalled_tokens = 0;   // of evicted prefixes that came back
+    uint64_t n_stored_bytes = 0;      // that evicted prefixes have in main memory
+    uint64_t n_stored_file_bytes = 0; // and in files
     uint64_t n_preemptions = 0;
     uint64_t n_submitted = 0;
     uint64_t n_structured = 0;       // of those, with a structure that masks compute beside the model
@@ -31,6 +34,10 @@ struct Stats {
     uint64_t n_finished = 0;
     uint64_t n_cancelled = 0;
     uint64_t n_failed = 0;
+    int n_texts_waiting = 0; // that shall become vectors
+    uint64_t n_embed_steps = 0;
+    uint64_t n_embedded_texts = 0;
+    uint64_t n_embedded_tokens = 0;
     uint64_t n_rejected_full = 0;     // the queue had no room
     uint64_t n_rejected_context = 0;  // the prompt could never fit
     uint64_t n_rejected_deadline = 0; // the time was over

@@ -109,6 +109,7 @@ Adapter::Adapter(std::shared_ptr<ModelHandle> model, const std::string& path)
     check_gguf_file(path);
     check_no_nvfp4(*model_->model);
     check_adapter_file(*model_->model, path);
+    fingerprint_ = file_fingerprint(path);
     ErrorCapture errors;
     const std::unique_lock<std::shared_mutex> lock(model_->adapters);
     adapter_ = llama_adapter_lora_init(model_->model, path.c_str());

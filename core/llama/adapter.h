@@ -25,12 +25,15 @@ class Adapter {
     llama_adapter_lora* native_for(const ModelHandle& model) const;
 
     const std::string& path() const { return path_; }
+    // Tells its file from others, in every process.
+    const std::string& fingerprint() const { return fingerprint_; }
     std::map<std::string, std::string> metadata() const;
 
   private:
     std::string path_;
     std::shared_ptr<ModelHandle> model_;
     llama_adapter_lora* adapter_;
+    std::string fingerprint_;
 };
 
 // Throws InvalidRequestError unless `scale` is finite.

@@ -118,7 +118,11 @@ ChatFormat::Prompt ChatFormat::prompt(const Params& params, bool with_generation
 }
 
 ChatAnswers ChatFormat::answers(const Params& params) const {
-    return describe(compute(params));
+    ChatAnswers answers = describe(compute(params));
+    if (!is_specialized_) {
+        answers.thinking_closing = analysis_.reasoning.end;
+    }
+    return answers;
 }
 
 ChatAnswers ChatFormat::describe(common_chat_params params) {

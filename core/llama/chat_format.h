@@ -18,7 +18,8 @@ namespace inllama {
 // What answers to requests of one shape look like.
 struct ChatAnswers {
     std::shared_ptr<const common_peg_arena> arena;
-    common_chat_params params; // its text of the parser is left out
+    common_chat_params params;    // its text of the parser is left out
+    std::string thinking_closing; // what stands between reasoning and answer; "": only a tag is known
 };
 
 // A template. Immutable, but for what is found out on first use; any thread.

@@ -9,6 +9,7 @@
 #include "core/lru_cache.h"
 #include "core/utf8_stream.h"
 
+#include <chat-auto-parser-helpers.h>
 #include <chat.h>
 #include <llama.h>
 
@@ -234,6 +235,10 @@ std::shared_ptr<const ChatTemplate::Described> ChatTemplate::describe(ChatAnswer
     chat.supports_thinking = params.supports_thinking;
     chat.thinking_start_tag = std::move(params.thinking_start_tag);
     chat.thinking_end_tags = std::move(params.thinking_end_tags);
+    chat.thinking_closing = std::move(answers.thinking_closing);
+    if (trim_whitespace(chat.thinking_closing).empty() && !chat.thinking_end_tags.empty()) {
+        chat.thinking_closing = chat.thinking_end_tags.front();
+    }
     return described;
 }
 

@@ -39,6 +39,7 @@ struct PreparedChat : RenderedChat {
     bool supports_thinking = false;
     std::string thinking_start_tag;
     std::vector<std::string> thinking_end_tags;
+    std::string thinking_closing; // one of them, with the white space that belongs to it
 };
 
 class ChatFormat;

@@ -1,7 +1,7 @@
 #include "core/llama/context.h"
 
 #include "core/error.h"
-#include "core/llama/adapter.h"
+#include "core/llama/adapters.h"
 #include "core/llama/backend.h"
 #include "core/llama/batch_check.h"
 #include "core/llama/context_params.h"
@@ -97,14 +97,17 @@ bool rotates_any_layer(const ModelHandle& model) {
 
 } // namespace
 
-ContextHandle::ContextHandle(std::shared_ptr<ModelHandle> loaded, const ContextParams& params)
-    : model(std::move(loaded)) {
+ContextHandle::ContextHandle(std::shared_ptr<ModelHandle> loaded, const ContextParams& params,
+                             std::shared_ptr<ThreadPools> shared)
+    : model(std::move(loaded)), pools(std::move(shared)) {
     const llama_hparams& hparams = model->model->hparams;
     if (hparams.swa_type != LLAMA_SWA_TYPE_NONE && !hparams.is_swa_any()) {
         throw Error(ErrorKind::UnsupportedError, "the model file names a sliding window that no layer has");
     }
     const llama_context_params native = to_llama(*model, params);
-    pools = std::make_unique<ThreadPools>(native.n_threads, native.n_threads_batch);
+    if (pools == nullptr) {
+        pools = std::make_shared<ThreadPools>(native.n_threads, native.n_threads_batch);
+    }
     ErrorCapture errors;
     try {
         context = llama_init_from_model(model->model, native);
@@ -236,8 +239,8 @@ void Context::synchronize() {
 void Context::set_threads(int64_t n_threads, int64_t n_threads_batch) {
     const std::shared_ptr<ContextHandle> held = handle();
     const ExclusiveUse::Guard guard(held->use, "Context");
-    auto pools = std::make_unique<ThreadPools>(checked_threads("n_threads", n_threads),
-                                               checked_threads("n_threads_batch", n_threads_batch));
+    std::shared_ptr<ThreadPools> pools = std::make_shared<ThreadPools>(
+        checked_threads("n_threads", n_threads), checked_threads("n_threads_batch", n_threads_batch));
     llama_synchronize(held->context);
     pools->attach(held->context);
     held->pools.swap(pools);
@@ -255,18 +258,7 @@ void Context::set_causal_attention(bool causal) {
 void Context::set_adapters(std::vector<std::pair<std::shared_ptr<Adapter>, float>> adapters) {
     const std::shared_ptr<ContextHandle> held = handle();
     const ExclusiveUse::Guard guard(held->use, "Context");
-    std::vector<llama_adapter_lora*> natives;
-    std::vector<float> scales;
-    for (const auto& [adapter, scale] : adapters) {
-        natives.push_back(adapter->native_for(*held->model));
-        scales.push_back(checked_scale(scale));
-    }
-    {
-        const std::shared_lock<std::shared_mutex> lock(held->model->adapters);
-        if (llama_set_adapters_lora(held->context, natives.data(), natives.size(), scales.data()) != 0) {
-            throw Error(ErrorKind::InvalidRequestError, "llama.cpp refused the adapters");
-        }
-    }
+    use_adapters(*held, adapters);
     // The old ones are freed with the argument, after the lock: freeing one asks for it alone.
     held->adapters.swap(adapters);
 }

@@ -51,7 +51,9 @@ struct ContextParams {
 
 // llama.cpp's context and everything that must outlive it.
 struct ContextHandle {
-    ContextHandle(std::shared_ptr<ModelHandle> loaded, const ContextParams& params);
+    // Computes on `shared` threads, if there are some, of which no other context computes at the same time.
+    ContextHandle(std::shared_ptr<ModelHandle> loaded, const ContextParams& params,
+                  std::shared_ptr<ThreadPools> shared = nullptr);
     ~ContextHandle();
     ContextHandle(const ContextHandle&) = delete;
     ContextHandle& operator=(const ContextHandle&) = delete;
@@ -59,9 +61,9 @@ struct ContextHandle {
     void note_memory();
 
     std::shared_ptr<ModelHandle> model;
-    std::unique_ptr<ThreadPools> pools;
+    std::shared_ptr<ThreadPools> pools;
     // What the last computation used: llama.cpp pauses it once more when the next one starts.
-    std::unique_ptr<ThreadPools> retired_pools;
+    std::shared_ptr<ThreadPools> retired_pools;
     llama_context* context = nullptr;
     std::vector<std::pair<std::shared_ptr<Adapter>, float>> adapters;
     ExclusiveUse use;

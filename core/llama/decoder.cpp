@@ -1,11 +1,17 @@
 #include "core/llama/decoder.h"
 
 #include "core/error.h"
+#include "core/llama/adapters.h"
+#include "core/llama/decode_status.h"
+#include "core/llama/kv_state.h"
 
 #include <llama.h>
-// The kind of a memory is in no public function.
+// The kind of flash attention that was chosen is in no public function.
+#include <llama-context.h>
+// The kind of a memory and the tensors of a model are in no public function.
 #include <llama-kv-cache-iswa.h>
 #include <llama-kv-cache.h>
+#include <llama-model.h>
 
 #include <algorithm>
 #include <limits>
@@ -32,11 +38,20 @@ bool can_copy_states(const llama_model* model) {
     return has_state(model) && llama_model_n_swa(model) == 0;
 }
 
+// Only ids that can be decoded can be saved, and the cells of a prefix have others.
+bool has_place_apart(const ModelHandle& model, const DecoderParams& params) {
+    return !llama_model_has_encoder(model.model) && !has_state(model.model) && !params.is_split &&
+           params.max_running < static_cast<int>(llama_max_parallel_sequences());
+}
+
 ContextParams context_params(const ModelHandle& model, const DecoderParams& params) {
     ContextParams made = params.context;
     const bool is_encoder_decoder = llama_model_has_encoder(model.model);
     const int n_running = is_encoder_decoder ? 1 : params.max_running;
     made.n_seq_max = n_running + (can_copy_states(model.model) && !params.is_split ? kSnapshots : 0);
+    if (has_place_apart(model, params)) {
+        made.n_seq_max++;
+    }
     made.n_batch = std::max<int64_t>(params.step_rows, made.n_seq_max);
     made.n_ubatch = made.n_batch;
     made.n_outputs_max = std::min<int64_t>(made.n_batch, made.n_seq_max + kScoredRows);
@@ -62,6 +77,10 @@ MemoryKind kind_of(const ModelHandle& model, llama_memory_t memory) {
 
 } // namespace
 
+bool generates_text(const ModelHandle& model) {
+    return model.vocab_only || (llama_model_has_decoder(model.model) && model.model->output != nullptr);
+}
+
 LlamaDecoder::LlamaDecoder(const std::shared_ptr<ModelHandle>& model, const DecoderParams& params)
     : handle_(std::make_shared<ContextHandle>(model, context_params(*model, params))) {
     llama_memory_t memory = llama_get_memory(handle_->context);
@@ -76,8 +95,23 @@ LlamaDecoder::LlamaDecoder(const std::shared_ptr<ModelHandle>& model, const Deco
     traits_.n_positions = static_cast<int>(
         std::min<int64_t>(llama_n_ctx_seq(handle_->context), handle_->n_positions.value_or(n_ctx)));
     const auto n_seq_max = static_cast<int>(llama_n_seq_max(handle_->context));
-    traits_.n_run_ids = n_seq_max - (is_recurrent ? kSnapshots : 0);
-    traits_.n_ids = traits_.memory == MemoryKind::whole ? n_seq_max : handle_->n_sequence_ids;
+    const bool has_apart = has_place_apart(*model, params);
+    traits_.n_run_ids = n_seq_max - (is_recurrent ? kSnapshots : 0) - (has_apart ? 1 : 0);
+    traits_.n_ids = traits_.memory == MemoryKind::whole ? traits_.n_run_ids
+                                                        : handle_->n_sequence_ids - (has_apart ? 1 : 0);
+    if (has_apart) {
+        apart_ = traits_.n_run_ids;
+    }
+    n_caches_ = dynamic_cast<const llama_kv_cache_iswa*>(memory) != nullptr ? 2 : 1;
+    has_places_ = model->model->hparams.n_pos_per_embd() > 1;
+    const bool is_shared = traits_.memory == MemoryKind::attention || traits_.memory == MemoryKind::window;
+    if (is_recurrent || (is_shared && has_apart)) {
+        const bool is_flash = handle_->context->get_cparams().flash_attn;
+        traits_.identity = "model=" + model->fingerprint + " kv_type_k=" + params.context.kv_type_k +
+                           " kv_type_v=" + params.context.kv_type_v +
+                           " flash_attention=" + (is_flash ? "on" : "off") +
+                           " format=" + std::to_string(LLAMA_STATE_SEQ_VERSION);
+    }
     traits_.n_rows_max = static_cast<int>(llama_n_batch(handle_->context));
     traits_.n_outputs_max = static_cast<int>(handle_->n_outputs_max);
     traits_.n_window = llama_model_n_swa(model->model);
@@ -107,20 +141,17 @@ DecodeStatus LlamaDecoder::compute(bool is_encode, int n_rows) {
             llama_synchronize(handle_->context);
         }
     }
-    switch (code) {
-    case 0:
-        return DecodeStatus::ok;
-    case 1:
-        return DecodeStatus::no_room;
-    case 2:
-        return DecodeStatus::aborted;
-    case -1:
-        return DecodeStatus::invalid;
-    case -2:
-        return DecodeStatus::no_memory;
-    default:
-        return DecodeStatus::failed;
+    return decode_status(code);
+}
+
+void LlamaDecoder::use(const std::shared_ptr<const AdapterSet>& adapters) {
+    if (adapters == nullptr) {
+        use_adapters(*handle_, {});
+    } else {
+        use_adapters(*handle_, dynamic_cast<const LlamaAdapterSet&>(*adapters).adapters());
     }
+    // The old ones are freed here at the earliest, after the lock: freeing one asks for it alone.
+    adapters_ = adapters;
 }
 
 DecodeStatus LlamaDecoder::decode(const std::vector<StepRow>& rows) {
@@ -134,7 +165,7 @@ DecodeStatus LlamaDecoder::decode(const std::vector<StepRow>& rows) {
     for (size_t i = 0; i < n; i++) {
         tokens_[i] = rows[i].token;
         positions_[i] = rows[i].position;
-        sequences_[i] = rows[i].sequence;
+        sequences_[i] = native(rows[i].sequence);
         sequence_pointers_[i] = &sequences_[i];
         outputs_[i] = rows[i].has_output ? 1 : 0;
     }
@@ -164,25 +195,67 @@ const float* LlamaDecoder::logits(int row) {
     return logits;
 }
 
+SequenceId LlamaDecoder::native(SequenceId sequence) const {
+    return apart_ && sequence >= *apart_ ? sequence + 1 : sequence;
+}
+
 void LlamaDecoder::copy(SequenceId from, SequenceId to, Position n) {
     const bool is_whole = traits_.memory == MemoryKind::recurrent;
-    llama_memory_seq_cp(llama_get_memory(handle_->context), from, to, 0, is_whole ? -1 : n);
+    llama_memory_seq_cp(llama_get_memory(handle_->context), native(from), native(to), 0, is_whole ? -1 : n);
 }
 
 bool LlamaDecoder::remove(SequenceId sequence, Position begin) {
-    return llama_memory_seq_rm(llama_get_memory(handle_->context), sequence, begin == 0 ? -1 : begin, -1);
+    llama_memory_t memory = llama_get_memory(handle_->context);
+    return llama_memory_seq_rm(memory, native(sequence), begin == 0 ? -1 : begin, -1);
 }
 
 void LlamaDecoder::clear() {
     llama_memory_clear(llama_get_memory(handle_->context), false);
 }
 
+std::vector<uint8_t> LlamaDecoder::save(SequenceId sequence, Position n) {
+    if (!has_states()) {
+        return {};
+    }
+    llama_memory_t memory = llama_get_memory(handle_->context);
+    const SequenceId place = apart_.value_or(native(sequence));
+    if (apart_) {
+        llama_memory_seq_cp(memory, native(sequence), place, 0, n);
+    }
+    std::vector<uint8_t> state(llama_state_seq_get_size(handle_->context, place));
+    state.resize(llama_state_seq_get_data(handle_->context, state.data(), state.size(), place));
+    if (apart_) {
+        llama_memory_seq_rm(memory, place, -1, -1);
+    }
+    return state;
+}
+
+bool LlamaDecoder::load(SequenceId sequence, const std::vector<uint8_t>& state, Position n) {
+    const bool is_cache = traits_.memory != MemoryKind::recurrent;
+    if (!has_states() || (is_cache && !is_kv_state(state.data(), state.size(), static_cast<uint32_t>(n),
+                                                   n_caches_, has_places_))) {
+        return false;
+    }
+    llama_memory_t memory = llama_get_memory(handle_->context);
+    const SequenceId place = apart_.value_or(native(sequence));
+    const bool is_read = llama_state_seq_set_data(handle_->context, state.data(), state.size(), place) != 0;
+    if (!is_read) {
+        llama_memory_seq_rm(memory, place, -1, -1);
+        return false;
+    }
+    if (apart_) {
+        llama_memory_seq_cp(memory, place, native(sequence), 0, -1);
+        llama_memory_seq_rm(memory, place, -1, -1);
+    }
+    return true;
+}
+
 Position LlamaDecoder::pos_min(SequenceId sequence) {
-    return llama_memory_seq_pos_min(llama_get_memory(handle_->context), sequence);
+    return llama_memory_seq_pos_min(llama_get_memory(handle_->context), native(sequence));
 }
 
 Position LlamaDecoder::pos_max(SequenceId sequence) {
-    return llama_memory_seq_pos_max(llama_get_memory(handle_->context), sequence);
+    return llama_memory_seq_pos_max(llama_get_memory(handle_->context), native(sequence));
 }
 
 } // namespace inllama

@@ -18,6 +18,10 @@ struct DecoderParams {
     bool is_split = false; // each sequence has cells of its own, and nothing is shared
 };
 
+// Whether a model can generate text: it has a decoder and a head that gives logits. One without weights is to
+// be refused by whoever wants to compute.
+bool generates_text(const ModelHandle& model);
+
 // Owns a context. Sequences, rows and positions come from the engine's own account, so they are not checked
 // again.
 class LlamaDecoder : public Decoder {
@@ -26,22 +30,33 @@ class LlamaDecoder : public Decoder {
     LlamaDecoder(const std::shared_ptr<ModelHandle>& model, const DecoderParams& params);
 
     const DecoderTraits& traits() const override { return traits_; }
+    void use(const std::shared_ptr<const AdapterSet>& adapters) override;
     DecodeStatus decode(const std::vector<StepRow>& rows) override;
     DecodeStatus encode(const std::vector<Token>& prompt) override;
     const float* logits(int row) override;
     void copy(SequenceId from, SequenceId to, Position n) override;
     bool remove(SequenceId sequence, Position begin) override;
     void clear() override;
+    std::vector<uint8_t> save(SequenceId sequence, Position n) override;
+    bool load(SequenceId sequence, const std::vector<uint8_t>& state, Position n) override;
     Position pos_min(SequenceId sequence) override;
     Position pos_max(SequenceId sequence) override;
 
     int n_threads() const;
+    const std::shared_ptr<ThreadPools>& threads() const { return handle_->pools; }
 
   private:
     DecodeStatus compute(bool is_encode, int n_rows);
+    // llama.cpp's id: one of those that it can save is set apart for that.
+    SequenceId native(SequenceId sequence) const;
+    bool has_states() const { return !traits_.identity.empty(); }
 
     std::shared_ptr<ContextHandle> handle_;
+    std::shared_ptr<const AdapterSet> adapters_; // that the context uses
     DecoderTraits traits_;
+    std::optional<SequenceId> apart_; // where a sequence is saved and loaded; none: in its own place
+    int n_caches_ = 1;                // KV caches that a state has
+    bool has_places_ = false;         // cells have places beside positions
     // The rows of a step in the form that llama.cpp reads.
     std::vector<Token> tokens_;
     std::vector<Position> positions_;

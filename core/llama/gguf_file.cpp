@@ -1,7 +1,12 @@
 #include "core/llama/gguf_file.h"
 
+#include "core/checksum.h"
+
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
+#include <vector>
 
 namespace inllama {
 
@@ -9,6 +14,32 @@ Error load_error(const std::string& path, const std::string& reason) {
     return Error(ErrorKind::ModelLoadError, "could not load " + path + ": " + reason)
         .with("path", path)
         .with("reason", reason);
+}
+
+std::string file_fingerprint(const std::string& path) {
+    constexpr uint64_t kSlice = 64 << 10;
+    constexpr uint64_t kFirst = 16; // slices at the beginning, where the entries are
+    constexpr uint64_t kSpread = 48;
+    std::error_code failed;
+    const uint64_t size = std::filesystem::file_size(path, failed);
+    std::ifstream file(path, std::ios::binary);
+    uint64_t hash = checksum(&size, sizeof(size));
+    std::vector<char> slice(kSlice);
+    const auto add = [&](uint64_t begin) {
+        file.clear();
+        file.seekg(static_cast<std::streamoff>(begin));
+        file.read(slice.data(), static_cast<std::streamsize>(slice.size()));
+        hash = checksum(slice.data(), static_cast<size_t>(file.gcount()), hash);
+    };
+    for (uint64_t i = 0; i < kFirst; i++) {
+        add(i * kSlice);
+    }
+    for (uint64_t i = 0; i < kSpread; i++) {
+        add(size > kSlice ? (size - kSlice) / kSpread * (i + 1) : 0);
+    }
+    std::ostringstream text;
+    text << std::hex << hash;
+    return text.str();
 }
 
 void check_gguf_file(const std::string& path) {

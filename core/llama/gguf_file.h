@@ -10,6 +10,9 @@ namespace inllama {
 // "could not load PATH: REASON", with both as fields.
 Error load_error(const std::string& path, const std::string& reason);
 
+// Tells files apart by their size and up to 4 MiB of them, of which three quarters lie evenly over the file.
+std::string file_fingerprint(const std::string& path);
+
 // Throws ModelLoadError unless `path` is a readable, regular file that starts like a GGUF.
 //
 // A FIFO or device must not reach llama.cpp: opening or reading it may block for ever.

@@ -1,5 +1,6 @@
 #include "core/llama/model.h"
 
+#include "core/checksum.h"
 #include "core/error.h"
 #include "core/llama/backend.h"
 #include "core/llama/choice.h"
@@ -8,6 +9,8 @@
 #include "core/llama/native_text.h"
 
 #include <llama.h>
+
+#include <type_traits>
 
 namespace inllama {
 
@@ -18,10 +21,29 @@ const Choices<llama_rope_type> kRopeTypes = {
     {"mrope", LLAMA_ROPE_TYPE_MROPE}, {"imrope", LLAMA_ROPE_TYPE_IMROPE}, {"vision", LLAMA_ROPE_TYPE_VISION},
 };
 
+// The entries that were replaced, which decide what is computed as much as the file.
+std::string replaced_in(const ModelParams& params) {
+    std::string text;
+    for (const auto& [name, value] : params.kv_overrides) {
+        text += ',' + name + ':';
+        text += std::visit(
+            [](const auto& one) {
+                if constexpr (std::is_same_v<std::decay_t<decltype(one)>, std::string>) {
+                    return std::to_string(checksum(one.data(), one.size()));
+                } else {
+                    return std::to_string(one);
+                }
+            },
+            value);
+    }
+    return text.empty() ? text : '-' + std::to_string(checksum(text.data(), text.size()));
+}
+
 } // namespace
 
-ModelHandle::ModelHandle(llama_model* loaded, const ModelParams& params)
-    : model(loaded), vocab_only(params.vocab_only), n_ctx_train(llama_model_n_ctx_train(loaded)) {
+ModelHandle::ModelHandle(llama_model* loaded, const std::string& path, const ModelParams& params)
+    : model(loaded), vocab_only(params.vocab_only), n_ctx_train(llama_model_n_ctx_train(loaded)),
+      fingerprint(file_fingerprint(path) + replaced_in(params)) {
     const char* entry = "tokenizer.ggml.pre";
     const auto replaced = params.kv_overrides.find(entry);
     if (replaced != params.kv_overrides.end() && std::holds_alternative<std::string>(replaced->second)) {
@@ -62,7 +84,7 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
         throw load_error(path, cancelled ? "progress stopped it" : errors.reason("llama.cpp gave no reason"))
             .with("cancelled", cancelled);
     }
-    handle_ = std::make_shared<ModelHandle>(model, params);
+    handle_ = std::make_shared<ModelHandle>(model, path, params);
 }
 
 void Model::close() {

@@ -41,12 +41,14 @@ struct ModelHandle {
     bool vocab_only;
     // As loaded: a context with YaRN changes llama.cpp's own number for everybody.
     int n_ctx_train;
+    // Tells its file, and what was replaced of it, from others; from samples of the weights.
+    std::string fingerprint;
     // How text is split before it is tokenized; an override is in none of llama.cpp's functions.
     std::string pre_tokenizer;
     // Writers load or free adapters; readers compute with them.
     std::shared_mutex adapters;
 
-    ModelHandle(llama_model* loaded, const ModelParams& params);
+    ModelHandle(llama_model* loaded, const std::string& path, const ModelParams& params);
     ~ModelHandle();
     ModelHandle(const ModelHandle&) = delete;
     ModelHandle& operator=(const ModelHandle&) = delete;

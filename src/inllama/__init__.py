@@ -68,7 +68,15 @@ from inllama.errors import (  # noqa: E402
 )
 from inllama.llm import LLM  # noqa: E402
 from inllama.outputs import Choice, Chunk, Completion, Timings, TokenLogprob, Usage  # noqa: E402
-from inllama.params import EngineOptions, ModelOptions, RequestOptions, SamplingParams  # noqa: E402
+from inllama.params import (  # noqa: E402
+    EmbedOptions,
+    EngineOptions,
+    ModelOptions,
+    RankOptions,
+    RequestOptions,
+    SamplingParams,
+)
+from inllama.ranking import Classification, Ranked  # noqa: E402
 from inllama.stats import Histogram, Stats  # noqa: E402
 from inllama.stream import TextStream  # noqa: E402
 from inllama.tools import Tool  # noqa: E402
@@ -97,6 +105,7 @@ __all__ = [
     "ChatStream",
     "Choice",
     "Chunk",
+    "Classification",
     "Completion",
     "ConcurrentUseError",
     "Context",
@@ -105,6 +114,7 @@ __all__ = [
     "DeadlineError",
     "DecodeError",
     "Device",
+    "EmbedOptions",
     "Engine",
     "EngineClosedError",
     "EngineError",
@@ -123,6 +133,8 @@ __all__ = [
     "ModelLoadError",
     "ModelOptions",
     "QueueFullError",
+    "RankOptions",
+    "Ranked",
     "ReasoningDelta",
     "RequestOptions",
     "Sampler",

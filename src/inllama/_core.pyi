@@ -437,6 +437,10 @@ class PreparedChat(RenderedChat):
     def thinking_end_tags(self) -> list[str]:
         """What ends reasoning."""
 
+    @property
+    def thinking_closing(self) -> str:
+        """One of them, with the white space that belongs to it."""
+
 class ChatTemplate:
     """
     A chat template: a model's own, or one that is given. Immutable; any thread.
@@ -478,6 +482,15 @@ class ChatTemplate:
         """Return what llama.cpp's own function gives, without tokens; for tests."""
 
     def __repr__(self) -> str: ...
+
+class RankPrompt:
+    """A query and a document as tokens. Immutable; any thread."""
+
+    def __init__(self, model: Model) -> None: ...
+    def encode(self, query: str, document: str) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        Return the tokens of which the model scores both, int32 ``(n_tokens,)``.
+        """
 
 class Adapter:
     """
@@ -1002,6 +1015,37 @@ class EventQueue:
 class Engine:
     """Computes requests on a thread of its own. Any thread."""
 
+    def embedding_limits(self, pooling: str | None) -> tuple[str, int, int, int, int]:
+        """
+        Return the pooling, by default the model's own, the number of values of a vector, the tokens that the model can compute in one text, those for which there may be memory, and the bytes of it that each needs.
+        """
+
+    def submit_texts(
+        self,
+        events: EventQueue,
+        texts: Iterable[numpy.typing.NDArray[numpy.integer] | Iterable[int]],
+        request: dict[str, object],
+        is_waiting: bool = False,
+    ) -> int:
+        """
+        Take texts as tokens; return the request's number. One event brings all vectors through ``events``.
+        """
+
+    def save_state(
+        self,
+        events: EventQueue,
+        tokens: numpy.typing.NDArray[numpy.integer] | Iterable[int],
+        request: dict[str, object],
+    ) -> int:
+        """
+        Save what memory holds of the beginning of ``tokens``; return the request's number. One event brings the bytes through ``events``, and its summary the number of tokens.
+        """
+
+    def load_state(self, events: EventQueue, state: bytes) -> int:
+        """
+        Load what ``save_state`` gave; return the request's number. One event's summary brings the number of tokens; 0: memory has no room for them. Raises ``StateError`` for damaged bytes.
+        """
+
     def submit(
         self,
         events: EventQueue,
@@ -1044,6 +1088,9 @@ class Engine:
 
     def cancel(self, request: int) -> None:
         """End a request at the next step."""
+
+    def drop_adapters(self) -> None:
+        """Let go of adapters that no request has."""
 
     def close(self) -> None:
         """End all requests and the thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -10,13 +11,14 @@ from inllama.async_chat_stream import AsyncChatStream
 from inllama.async_llm import AsyncLLM
 from inllama.chat_outputs import ChatCompletion, ChatEvent
 from inllama.errors import ContextFullError, InvalidRequestError
-from inllama.history import message_of
+from inllama.history import History, Overflow, message_of
+from inllama.off_loop import off_loop
 from inllama.talk import Talk
 from inllama.tool_rounds import MAX_TOOL_ROUNDS, ToolRounds
 
 
 class AsyncConversation(Talk[AsyncLLM]):
-    """``Conversation`` over an ``AsyncLLM``; one task at a time. Arguments as there."""
+    """``Conversation`` over an ``AsyncLLM``; one turn at a time, of whatever task. Arguments as there."""
 
     async def send(
         self, said: Any, *, tools: Sequence[Any] | None = None, max_tool_rounds: int = MAX_TOOL_ROUNDS, **options: Any
@@ -36,6 +38,23 @@ class AsyncConversation(Talk[AsyncLLM]):
         """
         return AsyncTurn(self, said, tools, max_tool_rounds, {**self._options, **options})
 
+    async def save(self, path: str | os.PathLike[str], *, kv: bool = False) -> None:
+        """Write the messages to a file; arguments and errors as ``Conversation.save``."""
+        engine = await self._llm.start() if kv else None
+        await off_loop(lambda: self._history.save(path, None if engine is None else self._saved(engine)))
+
+    @classmethod
+    async def load(
+        cls, llm: AsyncLLM, path: str | os.PathLike[str], *, overflow: Overflow = "raise", **options: Any
+    ) -> Self:
+        """Return the conversation that ``save`` wrote; arguments and errors as ``Conversation.load``."""
+        made = cls(llm, overflow=overflow, **options)
+        made._history, state = await off_loop(lambda: History.load(path, overflow))
+        if state is not None:
+            engine = await llm.start()
+            await off_loop(lambda: engine.load_state(state))
+        return made
+
 
 class AsyncTurn:
     """What follows from something that was said: iterate over it for events, or await its ``result()``."""
@@ -49,9 +68,9 @@ class AsyncTurn:
         options: dict[str, Any],
     ) -> None:
         self._conversation = conversation
-        self._rounds = ToolRounds(tools, max_tool_rounds)
-        self._options = self._rounds.options(options)
-        self._history = conversation._history.copy()
+        self._rounds = ToolRounds(tools, max_tool_rounds, options)
+        self._before = conversation._history
+        self._history = self._before.copy()
         self._history.messages.append(message_of(said))
         self._reply: ChatCompletion[Any] | None = None
         self._stream: AsyncChatStream[Any] | None = None
@@ -66,8 +85,9 @@ class AsyncTurn:
 
     async def result(self) -> ChatCompletion[Any]:
         """Generate what is left and return the last answer."""
-        async for _ in self:
-            pass
+        with self._conversation._alone():
+            async for _ in self:
+                pass
         if self._reply is None:
             raise InvalidRequestError("the turn was closed before it had an answer")
         return self._reply
@@ -90,21 +110,21 @@ class AsyncTurn:
                 break
             for call in calls:
                 self._history.messages.append(await self._rounds.answer_async(call))
-        self._conversation._history = self._history
+        self._conversation._add_turn(self._before, self._history)
 
     async def _start(self) -> AsyncChatStream[Any]:
-        llm, history = self._conversation._llm, self._history
+        llm, history, options = self._conversation._llm, self._history, self._rounds.options
         while True:
-            stream: AsyncChatStream[Any] = llm.stream_chat(history.messages, **self._options)
+            stream: AsyncChatStream[Any] = llm.stream_chat(history.messages, **options)
             try:
                 prompt = await stream.start()
             except ContextFullError:
                 if not history.shorten():
                     raise
                 continue
-            is_crowded = history.is_crowded(prompt, llm.engine.n_ctx, self._options.get("max_tokens"))
+            is_crowded = history.is_crowded(prompt, llm.engine.n_ctx, options.get("max_tokens"))
             if not is_crowded or not history.shorten():
-                history.note_prompt(prompt, self._options.get("tools"))
+                history.note_prompt(prompt, (options["tools"], options.get("tool_choice")))
                 return stream
             await stream.aclose()
 

@@ -14,12 +14,14 @@ from inllama._core import Model
 from inllama.async_chat_stream import AsyncChatStream
 from inllama.async_rows import complete_each_async
 from inllama.async_stream import AsyncTextStream
+from inllama.async_vector_face import AsyncVectorFace
 from inllama.chat_format import ChatPrompt
 from inllama.chat_outputs import ChatCompletion
 from inllama.chat_request import ChatCall, ChatRequest
-from inllama.engine import Engine, checked_options
+from inllama.engine import Engine
 from inllama.errors import EngineClosedError
 from inllama.messages import Messages
+from inllama.model import checked_options
 from inllama.off_loop import off_loop
 from inllama.outputs import Completion, TokenLogprob
 from inllama.params import STRUCTURES, SamplingParams
@@ -34,7 +36,7 @@ _T = TypeVar("_T")
 _LONG = 1 << 12
 
 
-class AsyncLLM:
+class AsyncLLM(AsyncVectorFace):
     """Generates text with one model, for any number of tasks and event loops.
 
     Making one only checks the arguments. The model is loaded on another thread by ``async with`` or the first call.
@@ -235,7 +237,7 @@ class AsyncLLM:
         raises: bool,
     ) -> AsyncGenerator[Completion | Exception, None]:
         engine = await self.start()
-        source = await _made(lambda: RowSource(engine, params, options), params, options)
+        source = await _made(lambda: RowSource(engine, params, options, is_timed_by_row=True), params, options)
         limit = checked_window(engine, window)
 
         async def prepare(row: Row) -> Prepared | Exception:

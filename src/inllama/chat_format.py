@@ -48,6 +48,7 @@ class PreparedPrompt(ChatPrompt, Protocol):
         supports_thinking: The template has tags around reasoning.
         thinking_start_tag: The one that opens it.
         thinking_end_tags: Those that close it.
+        thinking_closing: One of them, with the white space that belongs to it.
     """
 
     @property
@@ -70,11 +71,23 @@ class PreparedPrompt(ChatPrompt, Protocol):
     def thinking_start_tag(self) -> str: ...
     @property
     def thinking_end_tags(self) -> Sequence[str]: ...
+    @property
+    def thinking_closing(self) -> str: ...
 
 
 class ChatFormat(Protocol):
-    """A chat template."""
+    """A chat template.
 
+    Attributes:
+        source: Its text; empty for one that has none.
+        variants: Names of the model's other templates.
+        capabilities: What it can do.
+    """
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def variants(self) -> Sequence[str]: ...
     @property
     def capabilities(self) -> Mapping[str, bool]: ...
 

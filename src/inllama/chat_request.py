@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import inllama._core as _core
+from inllama.chat_checks import check_documents, check_parameters, check_tools, check_variables, shows_tools
 from inllama.chat_format import ChatFormat, ChatPrompt, ChatReader, PreparedPrompt
 from inllama.chat_frame import MARKED, Frame
 from inllama.chat_params import ChatOptions
-from inllama.errors import GrammarError, InvalidRequestError, UnsupportedError
+from inllama.errors import InvalidRequestError, UnsupportedError
 from inllama.messages import Messages, normalized, to_json
 from inllama.options import split_keywords
 from inllama.output_types import OutputType
 from inllama.params import RequestOptions, SamplingParams
 from inllama.reasoning import Reasoning
+from inllama.references import plain_references
 from inllama.request import Prepared, Preparing, Template
-from inllama.schema_check import check_schema
 from inllama.tools import Tool, ToolChoice, tools_of
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class ChatRequest:
 
 
 class ChatCall:
-    """The checked options of a chat, for any number of conversations.
+    """The checked options of a chat, for any number of conversations. The time of ``timeout_s`` begins with it.
 
     Args:
         engine: What will compute them.
@@ -98,13 +99,17 @@ class ChatCall:
         engine.check_usable()
         sampling, asked, chatting = split_keywords(options, SamplingParams, RequestOptions, ChatOptions)
         self._engine = engine
-        self._chat = chat = ChatOptions.from_keywords(chatting)
+        # As clients of OpenAI's mean it: what is None is not given.
+        given = {name: value for name, value in chatting.items() if value is not None}
+        self._chat = chat = ChatOptions.from_keywords(given)
         self._call = Template(engine, params, {**sampling, **asked}, is_streaming=is_streaming, compiles=False)
         self._template = engine.chat_template(chat.chat_template)
         self._tools = tools_of(chat.tools)
         for tool in self._tools:
-            _check_parameters(tool)
-        self._choice = ToolChoice.of(chat.tool_choice, self._tools)
+            check_parameters(tool)
+        self._choice = choice = ToolChoice.of(chat.tool_choice, self._tools)
+        self._shown = [tool for tool in self._tools if choice.name in (None, tool.name)]
+        self._check_effects()
         self._reasons = self._checked_reasoning()
         if self._call.asked is not None and self._choice.mode == "required":
             raise InvalidRequestError(
@@ -114,11 +119,28 @@ class ChatCall:
 
     def _checked_reasoning(self) -> bool | None:
         chat = self._chat
-        if chat.reasoning_budget is not None and chat.reasoning is False:
-            raise InvalidRequestError(
-                "reasoning_budget has no effect with reasoning=False; give one of them", option="reasoning_budget"
-            )
+        switches = {
+            "reasoning=False": chat.reasoning,
+            "chat_template_kwargs={'enable_thinking': False}": chat.chat_template_kwargs.get("enable_thinking"),
+        }
+        for switch, value in switches.items():
+            if chat.reasoning_budget is not None and value is False:
+                raise InvalidRequestError(
+                    f"reasoning_budget has no effect with {switch}; give one of them", option="reasoning_budget"
+                )
         return chat.reasoning
+
+    def _check_effects(self) -> None:
+        chat = self._chat
+        if chat.parallel_tool_calls and not self._tools:
+            raise InvalidRequestError(
+                "parallel_tool_calls=True has no effect without tools; leave it out", option="parallel_tool_calls"
+            )
+        if chat.chat_template_kwargs and self._template.source:
+            # Some models have a template of its own for requests with tools.
+            has_another = self._tools and chat.chat_template is None and _TOOL_USE in self._template.variants
+            used = self._engine.chat_template(_TOOL_USE) if has_another else self._template
+            check_variables(chat.chat_template_kwargs, used.source)
 
     def _check_switch(self, prepared: PreparedPrompt) -> None:
         # A template without the switch leaves it to the model, or knows no reasoning.
@@ -132,9 +154,13 @@ class ChatCall:
 
     def render(self, messages: Messages) -> ChatPrompt:
         """Return the prompt, as text and as tokens; raises as ``prepare``."""
-        if self._call.asked is not None or self._reasons is not None:  # then the answer decides too
-            return self.prepare(messages).prompt
-        return self._template.render(self._inputs(messages))
+        if self._call.asked is None and self._reasons is None and self._choice.mode != "required":
+            inputs = self._inputs(messages)
+            prompt = self._template.render(inputs)
+            if self._choice.mode == "none" or shows_tools(self._template, inputs, self._shown, prompt.text):
+                check_documents(self._template, inputs, prompt.text)
+                return prompt
+        return self.prepare(messages).prompt  # the answer decides too
 
     def prepare(self, messages: Messages) -> ChatRequest:
         """Return the request for one conversation.
@@ -147,6 +173,8 @@ class ChatCall:
         inputs = self._inputs(messages)
         prepared = self._template.prepare(inputs)
         self._check_switch(prepared)
+        check_tools(self._template, inputs, self._shown, self._choice, prepared)
+        check_documents(self._template, inputs, prepared.text)
         reasoning = Reasoning.of(prepared)
         opened = ""
         limits: dict[str, object] = {}
@@ -170,7 +198,7 @@ class ChatCall:
         if opened:
             tokens = self._added(tokens, opened)
         if self._chat.reasoning_budget is not None:
-            limits["reasoning"] = self._budget(reasoning)
+            limits["reasoning"] = self._budget(reasoning, is_bare=self._call.asked is not None)
         request = self._call.prepare_tokens(tokens.tolist(), limits, "chatcmpl")
         request.output = None  # of the content, which is a part of the text
         prompt = AskedPrompt(prepared.text + opened, tokens, prepared.generation_prompt + opened)
@@ -215,26 +243,27 @@ class ChatCall:
         structure = self._engine.structure(kind, source, spelled=marked.preserved_tokens, frame=frame)
         return {"structure": structure, "structure_start": {"prefix": marked.generation_prompt}}
 
-    def _budget(self, reasoning: Reasoning | None) -> tuple[int, str, list[str], list[int], bool]:
+    def _budget(self, reasoning: Reasoning | None, *, is_bare: bool) -> tuple[int, str, list[str], list[int], bool]:
         if reasoning is None:
             raise UnsupportedError(
                 "reasoning_budget needs a model whose template has tags around its reasoning; leave it out",
                 option="reasoning_budget",
             )
-        budget, end = self._chat.reasoning_budget, reasoning.ends[0]
+        budget = self._chat.reasoning_budget
         assert budget is not None
-        closing = self._engine.encode(end, parse_special=True, add_special=False)
+        # A structure begins right behind the tag.
+        text = reasoning.closing.rstrip() if is_bare else reasoning.closing
+        closing = self._engine.encode(text, parse_special=True, add_special=False)
         return budget, reasoning.start, list(reasoning.ends), closing, reasoning.is_open
 
     def _inputs(self, messages: Messages) -> dict[str, object]:
-        chat, choice = self._chat, self._choice
-        tools = self._tools if choice.name is None else [tool for tool in self._tools if tool.name == choice.name]
+        chat, tools = self._chat, self._shown
         can_call_several = self._template.capabilities["supports_parallel_tool_calls"]
         several = can_call_several if chat.parallel_tool_calls is None else chat.parallel_tool_calls
         return {
             "messages": to_json(normalized(messages)),
-            "tools": _json([tool.to_dict() for tool in tools], "tools") if tools else None,
-            "tool_choice": choice.mode,
+            "tools": _json([_declared(tool) for tool in tools], "tools") if tools else None,
+            "tool_choice": self._choice.mode,
             "parallel_tool_calls": several,
             "add_generation_prompt": chat.add_generation_prompt and not chat.continue_final_message,
             "continue_final_message": chat.continue_final_message,
@@ -247,6 +276,7 @@ class ChatCall:
         }
 
 
+_TOOL_USE = "tool_use"
 # What llama.cpp calls its triggers, and where a structure can begin.
 _KINDS = {"word": "at", "pattern": "patterns", "pattern_full": "patterns", "token": "tokens"}
 
@@ -264,14 +294,8 @@ def _tools_start(prepared: PreparedPrompt, reasoning: Reasoning | None) -> dict[
     return dict(start)
 
 
-def _check_parameters(tool: Tool) -> None:
-    from inllama.structure import grammar_of  # with the first tool: it takes a while
-
-    try:
-        grammar_of("json_schema", tool.parameters)
-        check_schema(tool.parameters)  # the arguments are checked again when they are there
-    except (GrammarError, UnsupportedError) as problem:
-        raise GrammarError(f"the parameters of {tool.name}: {problem}", **problem.fields, tool=tool.name) from None
+def _declared(tool: Tool) -> dict[str, Any]:
+    return replace(tool, parameters=plain_references(tool.parameters)).to_dict()
 
 
 def _carries_structure(prepared: PreparedPrompt, reasoning: Reasoning | None, opened: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -9,14 +10,14 @@ from typing import Any, Self
 from inllama.chat_outputs import ChatCompletion, ChatEvent
 from inllama.chat_stream import ChatStream
 from inllama.errors import ContextFullError, InvalidRequestError
-from inllama.history import message_of
+from inllama.history import History, Overflow, message_of
 from inllama.llm import LLM
 from inllama.talk import Talk
 from inllama.tool_rounds import MAX_TOOL_ROUNDS, ToolRounds
 
 
 class Conversation(Talk[LLM]):
-    """A chat that remembers what was said. One thread at a time.
+    """A chat that remembers what was said. One turn at a time: ``fork()`` it for others beside it.
 
     Only what is new in a turn is computed: the engine remembers the rest.
 
@@ -34,7 +35,8 @@ class Conversation(Talk[LLM]):
         overflow: When the messages no longer fit into the context: raise ``ContextFullError``; drop the oldest turns;
             or a function that is given the messages and returns fewer or shorter ones. For the last two they have to
             leave an eighth of the context to the answer, or ``max_tokens`` if that is less.
-        **options: Options of every turn, as of ``LLM.chat``.
+        **options: Options of every turn, as of ``LLM.chat``. Functions among its ``tools`` run as those of ``send``; an
+            answer that calls a declaration without a function is returned.
     """
 
     def send(
@@ -44,12 +46,14 @@ class Conversation(Talk[LLM]):
 
         Args:
             said: A text, or a message.
-            tools: Functions that the model can call. They run here, one after the other, and the model is given what
-                they return or raise, until it answers in words.
+            tools: Functions that the model can call, instead of the conversation's. They run here, one after the other,
+                and the model is given what they return or raise, until it answers in words. A ``tool_choice`` counts
+                for the first answer; then it is up to the model.
             max_tool_rounds: So many times; then the answer with the calls is returned.
             **options: Options of this turn, which override those of the conversation.
 
         Raises:
+            ConcurrentUseError: Another thread waits for an answer, or changed the conversation meanwhile.
             ContextFullError: The messages do not fit, and ``overflow`` does not help. As with every error, the
                 conversation is as it was before.
         """
@@ -64,6 +68,30 @@ class Conversation(Talk[LLM]):
         """
         return Turn(self, said, tools, max_tool_rounds, {**self._options, **options})
 
+    def save(self, path: str | os.PathLike[str], *, kv: bool = False) -> None:
+        """Write the messages to a file, as JSON; with ``kv`` also what the KV cache holds of them.
+
+        What was computed is then not computed again by whoever loads it, in this or another process.
+
+        Raises:
+            UnsupportedError: With ``kv``: what this model remembers cannot be saved.
+        """
+        self._history.save(path, self._saved(self._llm.engine) if kv else None)
+
+    @classmethod
+    def load(cls, llm: LLM, path: str | os.PathLike[str], *, overflow: Overflow = "raise", **options: Any) -> Self:
+        """Return the conversation that ``save`` wrote; a state of the KV cache goes into that of ``llm``.
+
+        Raises:
+            StateError: The file is no conversation, or damaged, or of a version that is not known; or its state is of
+                another model, or of an engine with other options.
+        """
+        made = cls(llm, overflow=overflow, **options)
+        made._history, state = History.load(path, overflow)
+        if state is not None:
+            llm.engine.load_state(state)
+        return made
+
 
 class Turn:
     """What follows from something that was said: iterate over it for events, or ask for its ``result()``."""
@@ -77,9 +105,9 @@ class Turn:
         options: dict[str, Any],
     ) -> None:
         self._conversation = conversation
-        self._rounds = ToolRounds(tools, max_tool_rounds)
-        self._options = self._rounds.options(options)
-        self._history = conversation._history.copy()
+        self._rounds = ToolRounds(tools, max_tool_rounds, options)
+        self._before = conversation._history
+        self._history = self._before.copy()
         self._history.messages.append(message_of(said))
         self._reply: ChatCompletion[Any] | None = None
         self._stream: ChatStream[Any] | None = None
@@ -94,8 +122,9 @@ class Turn:
 
     def result(self) -> ChatCompletion[Any]:
         """Generate what is left and return the last answer."""
-        for _ in self:
-            pass
+        with self._conversation._alone():
+            for _ in self:
+                pass
         if self._reply is None:
             raise InvalidRequestError("the turn was closed before it had an answer")
         return self._reply
@@ -117,20 +146,20 @@ class Turn:
                 break
             for call in calls:
                 self._history.messages.append(self._rounds.answer(call))
-        self._conversation._history = self._history
+        self._conversation._add_turn(self._before, self._history)
 
     def _start(self) -> ChatStream[Any]:
-        llm, history = self._conversation._llm, self._history
+        llm, history, options = self._conversation._llm, self._history, self._rounds.options
         while True:
             try:
-                stream: ChatStream[Any] = llm.stream_chat(history.messages, **self._options)
+                stream: ChatStream[Any] = llm.stream_chat(history.messages, **options)
             except ContextFullError:
                 if not history.shorten():
                     raise
                 continue
-            is_crowded = history.is_crowded(stream.prompt, llm.engine.n_ctx, self._options.get("max_tokens"))
+            is_crowded = history.is_crowded(stream.prompt, llm.engine.n_ctx, options.get("max_tokens"))
             if not is_crowded or not history.shorten():
-                history.note_prompt(stream.prompt, self._options.get("tools"))
+                history.note_prompt(stream.prompt, (options["tools"], options.get("tool_choice")))
                 return stream
             stream.close()
 

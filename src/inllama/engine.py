@@ -7,26 +7,31 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import inllama._core as _core
 from inllama._core import Model, Tokenizer
 from inllama._exit import close_at_exit
+from inllama.adapters import Adapters
 from inllama.chat_format import ChatFormat
 from inllama.chat_frame import Frame
-from inllama.errors import InllamaError, QueueFullError, UnsupportedError
+from inllama.errors import InllamaError, QueueFullError, StateError, UnsupportedError
 from inllama.kept import Kept
-from inllama.model import load_model, recommended_params
-from inllama.options import split_keywords
-from inllama.params import EngineOptions, ModelOptions, SamplingParams
+from inllama.model import checked_options, load_model, recommended_params
+from inllama.params import EngineOptions, SamplingParams
 from inllama.processors import Processors
 from inllama.request import Prepared
 from inllama.stats import Stats
+from inllama.texts import PreparedTexts, TextLimits
+from inllama.waiting import SLICE_S, answer
+
+if TYPE_CHECKING:
+    from inllama.texts import Tokens
 
 # Templates that were parsed and are kept: the model's own, and some that callers give.
 _TEMPLATES_KEPT = 16
-# How long a wait goes on before Python looks for signals.
-SLICE_S = 0.1
+# Architectures that turn their scores into probabilities (llama.cpp's build_pooling).
+_SCORES_BY_SOFTMAX = frozenset({"qwen3", "qwen3vl"})
 
 
 class Engine:
@@ -43,7 +48,7 @@ class Engine:
     Raises:
         ModelLoadError: The file cannot be loaded.
         InvalidRequestError: An option has a value that is not possible.
-        UnsupportedError: The model generates no text.
+        UnsupportedError: The model was loaded without weights.
         TypeError: An option that does not exist.
     """
 
@@ -71,22 +76,20 @@ class Engine:
         self._lock = threading.Lock()
         self._processors: Processors | None = None
         self._templates: Kept[str | None, ChatFormat] = Kept(_TEMPLATES_KEPT)
+        self._rank_prompt: _core.RankPrompt | None = None
+        self._adapters = Adapters()
         close_at_exit(self)
 
     def _make_native(self, **changed: object) -> _core.Engine:
-        options = self._options
-        n_ctx = None if options.n_ctx == "auto" else int(options.n_ctx)
-        return _core.LlamaEngine(
-            self.model, {**options.to_dict(), "n_ctx": n_ctx, "n_threads": options.n_threads, **changed}
-        )
+        return _core.LlamaEngine(self.model, self._options.to_native() | changed)
 
-    def _native_for(self, request: Prepared) -> _core.Engine:
+    def _native_for(self, request: Prepared | PreparedTexts) -> _core.Engine:
         if not request.is_reproducible:
             return self._native
         with self._making:
             if self._alone is None:
                 self.check_usable()
-                made = self._make_native(max_running=1, prefix_cache=False)
+                made = self._make_native(max_running=1, prefix_cache=False, prefix_memory=0, prefix_folder=None)
                 with self._lock:
                     if not self.closed:
                         self._alone = made
@@ -212,7 +215,117 @@ class Engine:
         """Make what the request needs, if it is the first of its kind; that may take a while."""
         self._native_for(request)
 
-    def submit(self, events: _core.EventQueue, request: Prepared) -> int:
+    def load_adapter(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Load a LoRA adapter, which requests can then name with ``adapters``; others go on meanwhile.
+
+        Args:
+            name: What requests call it.
+            path: Of its GGUF file.
+
+        Raises:
+            ModelLoadError: The file is damaged, no adapter, or made for another model.
+            InvalidRequestError: Another adapter has that name.
+        """
+        self.check_usable()
+        self._adapters.add(name, lambda: self._load_adapter(path))
+
+    def _load_adapter(self, path: str | os.PathLike[str]) -> Any:
+        return _core.Adapter(self.model, path)
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter; requests that have it go on with it, and its memory is freed after the last one.
+
+        Raises:
+            InvalidRequestError: There is no such adapter.
+        """
+        self._adapters.remove(name)
+        for native in self._natives():
+            native.drop_adapters()
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the adapters that are loaded."""
+        return self._adapters.names
+
+    def scaled_adapters(self, asked: Mapping[str, float]) -> list[tuple[Any, float]]:
+        """Return the adapters that a request asks for, with their scales.
+
+        Raises:
+            InvalidRequestError: There is no such adapter.
+        """
+        return self._adapters.scaled(asked)
+
+    def text_limits(self, pooling: str | None) -> TextLimits:
+        """Return what becomes of texts with that pooling; ``None``: the model's own.
+
+        Raises:
+            UnsupportedError: The model file names none, or the model cannot.
+        """
+        return TextLimits(*self._native.embedding_limits(pooling))
+
+    def encode_texts(self, texts: Sequence[str]) -> Sequence[Tokens]:
+        """Return the tokens of each text, with those that the model puts around it."""
+        return self._tokenizer().encode_batch(texts)
+
+    def encode_pair(self, query: str, document: str) -> Tokens:
+        """Return the tokens by which the model scores a document."""
+        if self._rank_prompt is None:
+            self._rank_prompt = _core.RankPrompt(self.model)
+        return self._rank_prompt.encode(query, document)
+
+    def save_state(
+        self, prompt: str | Sequence[int], *, adapters: Mapping[str, float] | None = None, cache_salt: str = ""
+    ) -> bytes:
+        """Return what the KV cache holds of the beginning of a prompt, for ``load_state`` in this or another process.
+
+        Args:
+            prompt: A text, or token ids.
+            adapters: Those of the requests that computed it.
+            cache_salt: That of those requests.
+
+        Raises:
+            StateError: The KV cache holds nothing of it.
+            UnsupportedError: What this model remembers cannot be saved.
+        """
+        tokens = self.encode(prompt) if isinstance(prompt, str) else prompt
+        events = _core.EventQueue()
+        request: dict[str, object] = {
+            "cache_salt": cache_salt,
+            "adapters": self.scaled_adapters(adapters or {}),
+        }
+        self._native.save_state(events, tokens, request)
+        n_tokens, state = answer(events)
+        if n_tokens == 0:
+            raise StateError("the KV cache holds nothing of this prompt; generate from it first")
+        assert state is not None
+        return state
+
+    def load_state(self, state: bytes) -> int:
+        """Put a saved prefix into the KV cache, where requests find it. Returns its number of tokens.
+
+        That is 0 if the KV cache has no room for it, and what begins with it is computed as ever. Only load what you
+        trust.
+
+        Raises:
+            StateError: The bytes are damaged, or of another model, or of an engine with other options.
+        """
+        if not isinstance(state, bytes):
+            raise TypeError(f"state must be bytes, not {type(state).__name__}")
+        events = _core.EventQueue()
+        self._native.load_state(events, state)
+        return answer(events)[0]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of what the model scores, as its file has them."""
+        return tuple(self.model.classifier_labels)
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the model's scores are probabilities already."""
+        return self.model.architecture in _SCORES_BY_SOFTMAX
+
+    def submit(self, events: _core.EventQueue, request: Prepared | PreparedTexts) -> int:
         """Hand a request over; its events come through ``events``. Returns its number.
 
         Raises:
@@ -221,6 +334,8 @@ class Engine:
             DeadlineError: Its time went by while it waited for room.
             EngineClosedError: ``close()`` was called.
         """
+        if isinstance(request, PreparedTexts):
+            return self._native.submit_texts(events, request.texts, request.current_limits(), request.waits)
         native = self._native_for(request)
         limits = request.current_limits()
         processors = self._processors_for(request)
@@ -229,7 +344,7 @@ class Engine:
             return native.submit(*arguments, None, request.waits)
         return processors.submit(native, events, request, limits)
 
-    def submit_waiting(self, events: _core.EventQueue, request: Prepared) -> int:
+    def submit_waiting(self, events: _core.EventQueue, request: Prepared | PreparedTexts) -> int:
         """``submit``, but wait for room, if the request does; Ctrl-C ends it."""
         while True:
             try:
@@ -239,7 +354,7 @@ class Engine:
                     raise
                 self.wait_for_room(request)
 
-    def wait_for_room(self, request: Prepared) -> None:
+    def wait_for_room(self, request: Prepared | PreparedTexts) -> None:
         """Wait a moment, or until ``request`` may find room."""
         self._native_for(request).wait_for_room(SLICE_S)
 
@@ -274,24 +389,3 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model_name!r}{', closed' if self.closed else ''})"
-
-
-def checked_options(model: object, options: Mapping[str, Any]) -> tuple[EngineOptions, ModelOptions]:
-    """Return the options for an engine of ``model``.
-
-    Raises:
-        InvalidRequestError: An option has a value that is not possible.
-        TypeError: An option that does not exist, or one of loading for a ``Model``.
-    """
-    engine, loading = split_keywords(options, EngineOptions, ModelOptions)
-    if loading and isinstance(model, Model):
-        raise TypeError(f"{next(iter(loading))!r} is an option of loading, but the model is loaded already")
-    return EngineOptions.from_keywords(engine), ModelOptions.from_keywords(loading)
-
-
-def wait_for(events: _core.EventQueue) -> list[Any]:
-    """Wait until there are events and take them; Ctrl-C ends it."""
-    while True:
-        taken = events.take(SLICE_S)
-        if taken:
-            return taken

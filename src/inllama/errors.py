@@ -103,7 +103,7 @@ class DecodeError(EngineError):
 
 
 class ConcurrentUseError(EngineError):
-    """Two threads in an object made for one at a time."""
+    """Two threads, or tasks, in an object made for one at a time."""
 
 
 class InsufficientMemoryError(InllamaError, MemoryError):

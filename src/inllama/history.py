@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from inllama.chat_request import AskedPrompt
+from inllama.conversation_file import parts_of, with_state
 from inllama.errors import InvalidRequestError, StateError
 from inllama.messages import Messages, normalized
 
@@ -113,24 +114,25 @@ class History:
             n_same,
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the messages to a file, as JSON."""
+    def save(self, path: str | os.PathLike[str], state: bytes | None = None) -> None:
+        """Write the messages to a file, as JSON, or before the state of the KV cache."""
         data = {"format": _FORMAT, "version": _VERSION, "messages": self.messages}
-        text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+        text = (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode()
         target = Path(path)
         draft = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(text if state is None else with_state(text, state))
         draft.replace(target)  # never half a file
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], overflow: Overflow) -> History:
-        """Read what ``save`` wrote.
+    def load(cls, path: str | os.PathLike[str], overflow: Overflow) -> tuple[History, bytes | None]:
+        """Read what ``save`` wrote, and the state if it is there.
 
         Raises:
             StateError: The file is no conversation, or of a version that is not known.
         """
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            text, state = parts_of(Path(path).read_bytes())
+            data = json.loads(text.decode())
         except (ValueError, RecursionError) as problem:
             raise StateError(f"{path} is no conversation: {problem}", path=str(path)) from None
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
@@ -142,7 +144,7 @@ class History:
                 version=data.get("version"),
             )
         try:
-            return cls(data["messages"], overflow)
+            return cls(data["messages"], overflow), state
         except (InvalidRequestError, TypeError, KeyError) as problem:
             raise StateError(f"{path} is damaged: {problem}", path=str(path)) from None
 

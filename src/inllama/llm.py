@@ -31,11 +31,12 @@ from inllama.rows import (
 from inllama.scoring import infill_tokens, scoring_request
 from inllama.stats import Stats
 from inllama.stream import TextStream
+from inllama.vector_face import VectorFace
 
 T = TypeVar("T")
 
 
-class LLM:
+class LLM(VectorFace):
     """Generates text with one model.
 
     Any thread may use it. Requests that run at the same time, of all threads, are computed together.
@@ -292,7 +293,7 @@ class LLM:
         """
         raises = check_on_error(on_error, "yield")
         check_rows(requests, Iterable)
-        source = RowSource(self._engine, params, options)
+        source = RowSource(self._engine, params, options, is_timed_by_row=True)
         limit = checked_window(self._engine, window)
         return self._map(source, requests, limit, ordered, raises)
 

@@ -8,9 +8,11 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import inllama._core as _core
-from inllama.engine import SLICE_S, Engine
+from inllama.engine import Engine
 from inllama.errors import QueueFullError
 from inllama.request import Prepared
+from inllama.texts import PreparedTexts
+from inllama.waiting import SLICE_S
 
 # Events handed out before other callbacks of the loop have their turn: about a millisecond's work.
 _AT_ONCE = 256
@@ -54,13 +56,13 @@ class Mailbox:
             _mailboxes[loop] = weakref.ref(mailbox)
         return mailbox
 
-    def submit(self, engine: Engine, request: Prepared, receiver: Receiver) -> int:
+    def submit(self, engine: Engine, request: Prepared | PreparedTexts, receiver: Receiver) -> int:
         """Hand a request over and return its number; raises ``QueueFullError`` if there is no room."""
         number = engine.submit(self.events, request)
         self._receivers[number] = (receiver, engine)
         return number
 
-    async def submit_waiting(self, engine: Engine, request: Prepared, receiver: Receiver) -> int:
+    async def submit_waiting(self, engine: Engine, request: Prepared | PreparedTexts, receiver: Receiver) -> int:
         """``submit``, but wait for room, if the request does, while others use the loop; who came first goes first."""
         if not request.waits:
             return self.submit(engine, request, receiver)
@@ -75,7 +77,7 @@ class Mailbox:
                 except QueueFullError:
                     await self.wait_for_room()
 
-    def line(self, engine: Engine, request: Prepared) -> asyncio.Lock:
+    def line(self, engine: Engine, request: Prepared | PreparedTexts) -> asyncio.Lock:
         """Return what those of this loop who wait for the same room queue at: only the first one looks for it."""
         lines = self._lines.setdefault(engine, {})
         return lines.setdefault(request.is_reproducible, asyncio.Lock())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from inllama._core import Model
 from inllama.errors import UnsupportedError
-from inllama.params import ModelOptions, SamplingParams
+from inllama.options import split_keywords
+from inllama.params import EngineOptions, ModelOptions, SamplingParams
 
 _logger = logging.getLogger("inllama")
 
@@ -66,3 +69,16 @@ def recommended_params(model: Model) -> SamplingParams:
             values.pop(name, None)
             _logger.warning("the model recommends general.sampling.%s = %r, which is ignored: %s", entry, text, problem)
     return SamplingParams(**values)  # type: ignore[arg-type]
+
+
+def checked_options(model: object, options: Mapping[str, Any]) -> tuple[EngineOptions, ModelOptions]:
+    """Return the options for an engine of ``model``.
+
+    Raises:
+        InvalidRequestError: An option has a value that is not possible.
+        TypeError: An option that does not exist, or one of loading for a ``Model``.
+    """
+    engine, loading = split_keywords(options, EngineOptions, ModelOptions)
+    if loading and isinstance(model, Model):
+        raise TypeError(f"{next(iter(loading))!r} is an option of loading, but the model is loaded already")
+    return EngineOptions.from_keywords(engine), ModelOptions.from_keywords(loading)

@@ -176,8 +176,12 @@ class Options:
                 self._check_text(name, entry)
 
 
+# What a type takes in the words of a user.
+_SPOKEN: dict[type, str] = {type(None): "None", tuple: "list or tuple"}
+
+
 def _names(kinds: Iterable[type]) -> str:
-    return " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+    return " or ".join(_SPOKEN.get(kind, kind.__name__) for kind in kinds)
 
 
 def unknown_option(name: str, known: Iterable[str]) -> TypeError:

@@ -148,16 +148,27 @@ class _PydanticParameters(_PydanticType):
 
 
 def _generator() -> Any:
-    """Return what makes schemas of pydantic's types: a ``Decimal`` is a number, as texts can be no number at all."""
+    """Return what makes schemas of pydantic's types, where its own allow more than the types do.
+
+    A ``Decimal`` is a number, as texts can be no number at all. A URL has a scheme of its type's.
+    """
+    from inllama.structure.keywords import MAX_URL_LENGTH, url_pattern  # with the first type: it takes a while
+
     base: Any = importlib.import_module("pydantic.json_schema").GenerateJsonSchema
 
-    class Numbers(base):  # type: ignore[misc]
+    class Narrower(base):  # type: ignore[misc]
         def decimal_schema(self, schema: Any) -> Any:
             made = super().decimal_schema(schema)
             numbers = [part for part in made.get("anyOf", ()) if part.get("type") == "number"]
             return numbers[0] if numbers else made
 
-    return Numbers
+        def url_schema(self, schema: Any) -> Any:
+            schemes, limit = schema.get("allowed_schemes"), schema.get("max_length")
+            if not schemes or (limit is not None and limit < MAX_URL_LENGTH):
+                return super().url_schema(schema)
+            return {"type": "string", "pattern": url_pattern(schemes)}
+
+    return Narrower
 
 
 def _field(part: Part) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
@@ -94,10 +96,12 @@ class SamplingParams(Options):
         stop: object = self.stop
         if isinstance(stop, str):
             object.__setattr__(self, "stop", (stop,))
+        given = [name for name in STRUCTURES if getattr(self, name) is not None]
+        for name in given:
+            _check_is_no_type(name, getattr(self, name))
         super().__post_init__()
         if self.stop is not None and any(not text for text in self.stop):
             raise self.error("stop", self.stop, "has an empty text, which would match everywhere")
-        given = [name for name in STRUCTURES if getattr(self, name) is not None]
         if len(given) > 1:
             raise self.error(given[1], getattr(self, given[1]), f"and {given[0]} are both given; give one of them")
         if given and self.ignore_eos:
@@ -134,13 +138,23 @@ class SamplingParams(Options):
         return cls(**{item.name: item.metadata["default"] for item in fields(cls)})
 
 
+def _check_is_no_type(name: str, value: Any) -> None:
+    if isinstance(value, type) or typing.get_origin(value) is not None:
+        shown = value.__name__ if isinstance(value, type) else str(value)
+        raise TypeError(f"{name} cannot be the type {shown}; give output={shown}, and the result has its instance")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RequestOptions(Options):
     """What a request asks for besides the choice of tokens."""
 
     n: int = option("How many outputs.", 1, low=1, high=1024)
     timeout_s: float | None = option(
-        "Time after which the request fails with DeadlineError.", None, low=0.0, unit="seconds"
+        "Time after which the request fails with DeadlineError: from the call on, or in map() from the row on; what is "
+        "compiled for it counts.",
+        None,
+        low=0.0,
+        unit="seconds",
     )
     output: object = option(
         "A type, such as a dataclass or a pydantic model, whose JSON the output must be; the result has its instance.",
@@ -160,6 +174,9 @@ class RequestOptions(Options):
         high=1000,
     )
     cache_salt: str = option("Prefixes are shared only with requests that have the same one.", "")
+    adapters: Mapping[str, float] = option(
+        "Loaded LoRA adapters to compute with, each with its scale; 1 is as it was trained.", {}, each=float
+    )
     logprobs: bool | int | None = option(
         "Report the log-probability of each token, before any sampling option; a number: of so many likeliest ones.",
         None,
@@ -213,6 +230,24 @@ class EngineOptions(Options):
         unit="tokens",
     )
     prefix_cache: bool = option("Compute a prefix that requests have in common once, and keep it.", True)
+    prefix_memory: int = option(
+        "Main memory for prefixes that the KV cache had no room for, so that they need not be computed again.",
+        0,
+        low=0,
+        high=1 << 44,
+        unit="bytes",
+    )
+    prefix_folder: str | None = option(
+        "Folder in which prefixes are kept, also for engines of later processes; write it nowhere that others may.",
+        None,
+    )
+    prefix_folder_bytes: int = option(
+        "Files in prefix_folder take at most so much; what was used least recently goes first.",
+        4 << 30,
+        low=0,
+        high=1 << 50,
+        unit="bytes",
+    )
     kv_mode: str = option(
         "Layout of the KV cache: 'unified' shares all cells, and prefixes, between the requests; 'split' gives each of "
         "max_running an equal part of n_ctx and shares nothing, which is faster for unrelated prompts without flash "
@@ -233,6 +268,63 @@ class EngineOptions(Options):
         "Type of the cached values.",
         "f16",
         words=("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"),
+    )
+    embed_memory: int = option(
+        "Memory for what a step of embed, rerank or classify puts out; it limits how long a text can be.",
+        512 << 20,
+        low=1 << 20,
+        high=1 << 40,
+        unit="bytes",
+    )
+
+    def to_native(self) -> dict[str, object]:
+        """Return all options, those without a value too, as the native engine reads them."""
+        n_ctx = None if self.n_ctx == "auto" else int(self.n_ctx)
+        return {**{item.name: getattr(self, item.name) for item in fields(self)}, "n_ctx": n_ctx}
+
+    def __post_init__(self) -> None:
+        folder: object = self.prefix_folder
+        if isinstance(folder, os.PathLike):
+            object.__setattr__(self, "prefix_folder", os.fspath(folder))
+        super().__post_init__()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions(Options):
+    """How texts become vectors."""
+
+    pooling: str | None = option(
+        "How the vectors of a text's tokens become one; by default as the model file says.",
+        None,
+        words=("mean", "cls", "last"),
+    )
+    normalize: str = option(
+        "Scale each vector to length 1 ('l2'), so that its largest value is 1 or -1 ('max_abs'), or not at all.",
+        "l2",
+        words=("l2", "max_abs", "none"),
+    )
+    dimensions: int | None = option(
+        "Keep so many first values, before they are scaled; for models that were trained for it (Matryoshka).",
+        None,
+        low=1,
+        high=1 << 20,
+    )
+    prefix: str = option("Text put before each text, as some models want it for each task: 'query: '.", "")
+    truncate: bool = option("Cut texts that are too long; otherwise they are an error.", False)
+    priority: int = option("The larger, the earlier; waiting raises it.", 0, low=-1000, high=1000)
+    timeout_s: float | None = option(
+        "Time after which the call fails with DeadlineError.", None, low=0.0, unit="seconds"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankOptions(Options):
+    """How texts are scored."""
+
+    truncate: bool = option("Cut texts, or documents, that are too long; otherwise they are an error.", False)
+    priority: int = option("The larger, the earlier; waiting raises it.", 0, low=-1000, high=1000)
+    timeout_s: float | None = option(
+        "Time after which the call fails with DeadlineError.", None, low=0.0, unit="seconds"
     )
 
 

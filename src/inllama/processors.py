@@ -47,7 +47,7 @@ class Processors:
                 self._take(row)
 
     def _take(self, row: tuple[Any, ...]) -> None:
-        number, output, _, new_tokens, *_, logits = row
+        number, output, _, new_tokens, *_, logits, _ = row
         with self._lock:
             found = self._requests.get(number)
             if logits is None:  # its last event: it has ended

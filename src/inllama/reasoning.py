@@ -14,12 +14,14 @@ class Reasoning:
     Attributes:
         start: The tag that opens it.
         ends: The tags that close it.
+        closing: One of them, with the white space that belongs to it.
         is_open: The prompt ends inside of reasoning.
         is_possible: The model can open it.
     """
 
     start: str
     ends: tuple[str, ...]
+    closing: str
     is_open: bool
     is_possible: bool
 
@@ -31,7 +33,9 @@ class Reasoning:
             return None
         opened = prepared.generation_prompt.rfind(start)
         closed = max(prepared.generation_prompt.rfind(end) for end in ends)
-        return cls(start, ends, is_open=opened > closed, is_possible=opened < 0 and closed < 0)
+        return cls(
+            start, ends, prepared.thinking_closing, is_open=opened > closed, is_possible=opened < 0 and closed < 0
+        )
 
     def structure_start(self) -> dict[str, object] | None:
         """Return where a structure of the answer begins; ``None``: at once."""

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from inllama.engine import Engine
-from inllama.errors import EngineError, IncompleteOutputError, InllamaError
+from inllama.errors import DeadlineError, EngineError, IncompleteOutputError, InllamaError
 from inllama.output_types import OutputType
 from inllama.outputs import Choice, Chunk, Completion, FinishReason, Timings, TokenLogprob, Usage
 from inllama.request import Prepared
 
 # What one step gave one output, as inllama._core.EventQueue.take returns it.
 Event: TypeAlias = tuple[
-    int, int, str, tuple[int, ...], Any, str | None, int | None, int | None, Exception | None, Any, Any
+    int, int, str, tuple[int, ...], Any, str | None, int | None, int | None, Exception | None, Any, Any, Any
 ]
 
 
@@ -46,7 +46,7 @@ class Reception:
 
     def receive(self, event: Event) -> Chunk | None:
         """Take the next event; returns its chunk, or ``None`` for an error, which is kept."""
-        _, output, text, tokens, rows, finish, stop_index, stop_token, error, summary, _ = event
+        _, output, text, tokens, rows, finish, stop_index, stop_token, error, summary, _, _ = event
         if summary is not None:
             self._summary = summary
         self._text[output].append(text)
@@ -86,6 +86,8 @@ class Reception:
         # The engine has a bare EngineError for what Python raised; its other errors are its own.
         failure = self._request.failure if type(error) is EngineError else None
         self.error = failure or error
+        if self.error is error and isinstance(error, DeadlineError):
+            self.error = self._request.timed(error)
         if isinstance(self.error, InllamaError):
             self.error.fields.setdefault("partial", "".join(self._text[0]))
 

@@ -38,8 +38,9 @@ class Prepared:
         processors: Called with each row of logits, in this order.
         output: What the text of an output is turned into.
         waits: Whether it waits while the queue is full.
-        deadline: When it fails, by ``time.monotonic()``; waiting for room counts.
-        started: When it was made, by the same clock.
+        deadline: When it fails, by ``time.monotonic()``; preparing it and waiting for room count.
+        started: When the call began, by the same clock.
+        spent_s: Of that time, what went by before it was handed over.
         failure: What Python code raised; the request ends with it, if it fails for that.
     """
 
@@ -55,6 +56,7 @@ class Prepared:
     waits: bool = True
     deadline: float | None = None
     started: float = 0.0
+    spent_s: float = 0.0
     failure: Exception | None = None
 
     def current_limits(self) -> dict[str, object]:
@@ -65,17 +67,30 @@ class Prepared:
         """
         if self.deadline is None:
             return self.limits
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            elapsed = time.monotonic() - self.started
+        self.check_time("there was room for it; give a larger timeout_s or max_queue")
+        now = time.monotonic()
+        self.spent_s = now - self.started
+        return {**self.limits, "timeout_s": max(self.deadline - now, 0.0)}
+
+    def check_time(self, problem: str) -> None:
+        """Raise ``DeadlineError`` if no time is left; ``problem`` is before what, and what to do."""
+        now = time.monotonic()
+        if self.deadline is not None and self.deadline <= now:
+            elapsed = now - self.started
             raise DeadlineError(
-                f"the request's time was over after {elapsed:.3f} s, before there was room for it; give a larger "
-                "timeout_s or max_queue",
+                f"the request's time was over after {elapsed:.3f} s, before {problem}",
                 elapsed_s=elapsed,
                 completion_tokens=0,
                 partial="",
             )
-        return {**self.limits, "timeout_s": left}
+
+    def timed(self, error: DeadlineError) -> DeadlineError:
+        """Return an error of the engine's, which counts from when it was given the request, for the whole call."""
+        elapsed, n_tokens = self.spent_s + error.elapsed_s, error.completion_tokens
+        return DeadlineError(
+            f"the request's time was over after {elapsed:.3f} s and {n_tokens} tokens; give a larger timeout_s",
+            **{**error.fields, "elapsed_s": elapsed},
+        )
 
 
 class Preparing(Protocol):
@@ -94,6 +109,9 @@ class Preparing(Protocol):
     def structure(self, kind: str, source: Any) -> _core.Structure:
         """Return what an option such as ``json_schema`` asks of an output, compiled."""
 
+    def scaled_adapters(self, asked: Mapping[str, float]) -> list[tuple[Any, float]]:
+        """Return the adapters that a request asks for, with their scales."""
+
     def make_ready(self, request: Prepared) -> None:
         """Make what the request needs, if it is the first of its kind; that may take a while."""
 
@@ -107,6 +125,8 @@ class Template:
         options: Fields of ``SamplingParams``, which override those of ``params``, and of ``RequestOptions``.
         is_streaming: Whether outputs come piece by piece; otherwise whole.
         compiles: Whether a structure is compiled here; otherwise ``prepare_tokens`` is given it.
+
+    The time of ``timeout_s`` begins with it.
 
     Raises:
         EngineClosedError: ``close()`` was called.
@@ -125,6 +145,7 @@ class Template:
         is_streaming: bool,
         compiles: bool = True,
     ) -> None:
+        self._started = time.monotonic()
         engine.check_usable()
         if params is not None and not isinstance(params, SamplingParams):
             raise TypeError(f"params must be SamplingParams, not {type(params).__name__}; give options as keywords")
@@ -145,6 +166,7 @@ class Template:
             "timeout_s": None,
             "priority": request.priority,
             "cache_salt": request.cache_salt,
+            "adapters": engine.scaled_adapters(request.adapters) if request.adapters else [],
             "logprobs": request.n_logprobs,
             "is_streaming": is_streaming,
             "spelled_token_ids": [],
@@ -167,22 +189,33 @@ class Template:
             raise InvalidRequestError("output and ignore_eos exclude each other", option="ignore_eos")
         return "json_schema", self.output.schema
 
-    def prepare(self, prompt: Prompt) -> Prepared:
+    def prepare(self, prompt: Prompt, *, started: float | None = None) -> Prepared:
         """Return the request for one prompt.
 
+        Args:
+            prompt: A text or token ids.
+            started: When its time begins, by ``time.monotonic()``, if not with the call.
+
         Raises:
+            DeadlineError: ``timeout_s`` is over already.
             InvalidRequestError: The prompt is empty, or holds a token that does not exist.
             TypeError: It is no text and no token ids.
         """
-        return self.prepare_tokens(self.tokens(prompt), {}, "cmpl")
+        return self.prepare_tokens(self.tokens(prompt), {}, "cmpl", started=started)
 
-    def prepare_tokens(self, tokens: Sequence[int], limits: Mapping[str, object], kind: str) -> Prepared:
+    def prepare_tokens(
+        self, tokens: Sequence[int], limits: Mapping[str, object], kind: str, *, started: float | None = None
+    ) -> Prepared:
         """Return the request for a prompt that is tokens already.
 
         Args:
             tokens: The prompt.
             limits: What differs for this prompt from ``Prepared.limits``.
             kind: What a name that is made up begins with.
+            started: As of ``prepare``.
+
+        Raises:
+            DeadlineError: ``timeout_s`` is over already.
         """
         request = self._request
         first = _core.random_seed() if self._seed is None else self._seed
@@ -200,9 +233,10 @@ class Template:
             waits=request.wait,
         )
         if request.timeout_s is not None:
-            prepared.started = time.monotonic()
+            prepared.started = self._started if started is None else started
             prepared.deadline = prepared.started + request.timeout_s
         self._engine.make_ready(prepared)
+        prepared.check_time("it was prepared: prompt and structure take that long; give a larger timeout_s")
         return prepared
 
     def tokens(self, prompt: Prompt) -> Sequence[int]:

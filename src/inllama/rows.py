@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
 import inllama._core as _core
-from inllama.engine import Engine, wait_for
+from inllama.engine import Engine
 from inllama.errors import InllamaError, InvalidRequestError, QueueFullError
 from inllama.outputs import Completion
 from inllama.params import SamplingParams
 from inllama.reception import Event, Reception
 from inllama.request import Prepared, Prompt, Template
+from inllama.waiting import wait_for
 
 Row: TypeAlias = Prompt | Mapping[str, Any]
 
@@ -155,12 +157,21 @@ class RowSource:
         engine: What will compute them.
         params: Sampling options of all rows.
         options: The same and request options; those of a row override them.
+        is_timed_by_row: Whether the time of ``timeout_s`` begins with each row, and not with the call.
     """
 
-    def __init__(self, engine: Engine, params: SamplingParams | None, options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        params: SamplingParams | None,
+        options: dict[str, Any],
+        *,
+        is_timed_by_row: bool = False,
+    ) -> None:
         self._engine = engine
         self._params = params
         self._options = options
+        self._is_timed_by_row = is_timed_by_row
         self._template = self._template_of(options)
 
     def _template_of(self, options: dict[str, Any]) -> Template:
@@ -170,7 +181,8 @@ class RowSource:
         """Return the request of a row, or what is wrong with it."""
         try:
             if not isinstance(row, Mapping):
-                return self._template.prepare(row)
+                started = time.monotonic() if self._is_timed_by_row else None
+                return self._template.prepare(row, started=started)
             options = dict(row)
             if "prompt" not in options:
                 raise InvalidRequestError("a row has no 'prompt'", keys=sorted(map(str, options)))

@@ -13,7 +13,7 @@ from inllama.params import RequestOptions
 from inllama.request import Prepared, Prompt, Template
 
 # Options of a request that do nothing where no token is chosen.
-_CHOOSING = ("n", "logprobs", "logits_processors")
+_CHOOSING = ("n", "logprobs", "logits_processors", "output")
 
 
 def scoring_request(
@@ -57,8 +57,12 @@ def infill_tokens(tokenizer: Tokenizer, prefix: str, suffix: str) -> Sequence[in
     """Return the prompt that asks for what stands between two texts.
 
     Raises:
+        TypeError: Something else than texts.
         UnsupportedError: The model was not trained for that: its vocabulary has no tokens that mark the parts.
     """
+    for name, text in (("prefix", prefix), ("suffix", suffix)):
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be text, not {type(text).__name__}")
     marks = (tokenizer.fim_prefix, tokenizer.fim_suffix, tokenizer.fim_middle)
     if None in marks:
         raise UnsupportedError(

@@ -44,8 +44,15 @@ class Stats:
         prefill_tokens: Prompt tokens that were computed; again, if a request had to give way.
         completion_tokens: Generated.
         evicted_cells: Cells of kept prefixes that were given to others.
+        recalled_tokens: Of evicted prefixes, those that came back from main memory or files.
+        prefix_memory_bytes: That evicted prefixes take in main memory.
+        prefix_folder_bytes: And in files.
         preemptions: Outputs that had to give way to others, to be computed again later.
-        submitted: Requests taken.
+        texts_waiting: Texts that shall become vectors or scores, and are not yet.
+        embed_steps: Batches of texts.
+        embedded_texts: Texts that became vectors or scores.
+        embedded_tokens: Of those texts.
+        submitted: Requests taken, without those of texts.
         structured: Of those, with a structure that is enforced by masks, beside the computation.
         sampler_grammars: Of those, with a grammar that llama.cpp's own sampler follows, which is slower.
         finished: Requests that ended, whatever the reason.
@@ -73,7 +80,14 @@ class Stats:
     prefill_tokens: int
     completion_tokens: int
     evicted_cells: int
+    recalled_tokens: int
+    prefix_memory_bytes: int
+    prefix_folder_bytes: int
     preemptions: int
+    texts_waiting: int
+    embed_steps: int
+    embedded_texts: int
+    embedded_tokens: int
     submitted: int
     structured: int
     sampler_grammars: int

@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Self
 
 import inllama._core as _core
-from inllama.engine import Engine, wait_for
+from inllama.engine import Engine
 from inllama.outputs import Chunk, Completion
 from inllama.reception import Reception
 from inllama.request import Prepared
+from inllama.waiting import wait_for
 
 
 class TextStream:

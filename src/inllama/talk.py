@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar
 
+from inllama.chat_request import ChatCall
+from inllama.engine import Engine
+from inllama.errors import ConcurrentUseError, StateError
 from inllama.history import History, JsonMessage, Overflow
 from inllama.messages import Messages
+from inllama.tools import tools_of
 
 L = TypeVar("L")
+
+_logger = logging.getLogger("inllama")
 
 
 class Talk(Generic[L]):
@@ -25,7 +34,10 @@ class Talk(Generic[L]):
     ) -> None:
         self._llm = llm
         self._history = History(messages, overflow)
+        if options.get("tools") is not None:
+            options["tools"] = tools_of(options["tools"])
         self._options = options
+        self._sending = threading.Lock()  # held while an answer is awaited
         if system is not None:
             self.system = system
 
@@ -41,11 +53,32 @@ class Talk(Generic[L]):
 
     @system.setter
     def system(self, text: str | None) -> None:
+        self._history = self._history.copy()  # so that a turn that is computed notices
         self._history.system = text
 
     def undo(self) -> str | None:
         """Take the last turn back; returns what the user had said."""
+        self._history = self._history.copy()
         return self._history.undo()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the conversation for one turn; raises ``ConcurrentUseError`` if somebody else does."""
+        if not self._sending.acquire(blocking=False):
+            raise ConcurrentUseError("this conversation waits for another answer; wait for that first, or fork() it")
+        try:
+            yield
+        finally:
+            self._sending.release()
+
+    def _add_turn(self, before: History, after: History) -> None:
+        """Take what came of a turn; raises ``ConcurrentUseError`` if the conversation went on without it."""
+        if self._history is not before:
+            raise ConcurrentUseError(
+                "the conversation was changed while this turn was computed, so it cannot become part of it; take one "
+                "turn at a time, or fork() it"
+            )
+        self._history = after
 
     def fork(self) -> Self:
         """Return another conversation that begins with the same messages; they are computed once."""
@@ -53,20 +86,18 @@ class Talk(Generic[L]):
         made._history = self._history.copy()
         return made
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the messages to a file, as JSON."""
-        self._history.save(path)
-
-    @classmethod
-    def load(cls, llm: L, path: str | os.PathLike[str], *, overflow: Overflow = "raise", **options: Any) -> Self:
-        """Return the conversation that ``save`` wrote.
-
-        Raises:
-            StateError: The file is no conversation, or of a version that is not known.
-        """
-        made = cls(llm, overflow=overflow, **options)
-        made._history = History.load(path, overflow)
-        return made
+    def _saved(self, engine: Engine) -> bytes | None:
+        """Return what the KV cache holds of the messages; ``None``: nothing."""
+        if not self._history.messages:
+            return None
+        options = {**self._options, "add_generation_prompt": False, "continue_final_message": False}
+        prompt = ChatCall(engine, None, options, is_streaming=False).render(self._history.messages)
+        adapters, salt = options.get("adapters"), options.get("cache_salt", "")
+        try:
+            return engine.save_state(prompt.token_ids.tolist(), adapters=adapters, cache_salt=salt)
+        except StateError:
+            _logger.info("the KV cache holds nothing of the conversation, which is saved without it")
+            return None
 
     def __len__(self) -> int:
         return len(self._history.messages)

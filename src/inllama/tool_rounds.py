@@ -3,48 +3,62 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from inllama.chat_outputs import ChatCompletion, ToolCall
 from inllama.errors import InvalidRequestError
 from inllama.history import JsonMessage
-from inllama.tools import Tool, result_text, tools_of
+from inllama.tools import result_text, tools_of
 
 MAX_TOOL_ROUNDS = 8
 
 
 class ToolRounds:
-    """Runs what a model calls, a limited number of times."""
+    """Runs what a model calls, a limited number of times.
 
-    def __init__(self, tools: Sequence[Any] | None, limit: int) -> None:
+    Args:
+        tools: Functions of this turn; ``None``: those of the conversation.
+        limit: How many times.
+        options: Of the turn. Its ``tools`` may have declarations without a function, which are not run.
+    """
+
+    def __init__(self, tools: Sequence[Any] | None, limit: int, options: Mapping[str, Any]) -> None:
         if isinstance(limit, bool) or not isinstance(limit, int):
             raise TypeError(f"max_tool_rounds must be int, not {type(limit).__name__}")
         if limit < 0:
             raise InvalidRequestError(
                 f"max_tool_rounds is {limit} but must be at least 0", option="max_tool_rounds", value=limit
             )
-        self._tools: dict[str, Tool] = {tool.name: tool for tool in tools_of(tools)} if tools is not None else {}
+        self._tools = {tool.name: tool for tool in tools_of(options.get("tools") if tools is None else tools)}
+        self._options = {**options, "tools": tuple(self._tools.values())}
         self._n_left = limit
         for tool in self._tools.values():
-            if tool.function is None:
+            if tools is not None and tool.function is None:
                 raise InvalidRequestError(
                     f"{tool.name!r} is a declaration without a function, which cannot be run; use chat() and answer "
                     "its calls yourself",
                     tool=tool.name,
                 )
 
-    def options(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return the options of the turn, with the tools."""
-        return {**options, "tools": tuple(self._tools.values())} if self._tools else options
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the next answer, with the tools."""
+        return self._options
 
     def next_calls(self, reply: ChatCompletion[Any]) -> tuple[ToolCall, ...]:
         """Return the calls of an answer that are to be run; none when there is nothing left to do."""
-        if not self._tools or reply.finish_reason != "tool_calls" or self._n_left == 0:
+        if reply.finish_reason != "tool_calls" or self._n_left == 0:
             return ()
+        calls = reply.message.tool_calls
+        if any(self._tools[call.name].function is None for call in calls):
+            return ()  # somebody else answers all of them
         self._n_left -= 1
-        return reply.message.tool_calls
+        if self._options.get("tool_choice") not in (None, "none"):
+            # The call that was required is made; required again, there would never be an answer in words.
+            self._options = {**self._options, "tool_choice": "auto"}
+        return calls
 
     def answer(self, call: ToolCall) -> JsonMessage:
         """Run a function, to its end if it is asynchronous; returns the message with what came of it."""

@@ -99,9 +99,10 @@ class Validation:
     # ------------------------------------------------------------------------------------------------ any value
 
     def _reference(self, value: Any, schema: Mapping[str, Any], at: str, depth: int) -> Violation | None:
-        return self._check(value, self._resolve(schema["$ref"]), at, depth)
+        return self._check(value, self.resolve(schema["$ref"]), at, depth)
 
-    def _resolve(self, reference: str) -> Any:
+    def resolve(self, reference: str) -> Any:
+        """Return the schema that a ``$ref`` names; raises ``UnsupportedError`` if there is none."""
         if reference != "#" and not reference.startswith("#/"):
             raise _unsupported(f"$ref {reference!r} leaves the schema; use '#/$defs/...'", reference=reference)
         found: Any = self._root

@@ -20,14 +20,13 @@ class Scheduled {
         : decoder(traits), cache(decoder, is_cached), scheduler(cache, decoder.traits(), params) {}
 
     // Submits a request with one output.
-    Sequence& add(std::vector<Token> prompt, int max_tokens = 100, int priority = 0,
-                  std::string name_space = "") {
+    Sequence& add(std::vector<Token> prompt, int max_tokens = 100, int priority = 0, std::string salt = "") {
         auto active = std::make_shared<ActiveRequest>();
         active->request.prompt = std::move(prompt);
         active->request.samplers.resize(1);
         active->request.max_tokens = max_tokens;
         active->request.priority = priority;
-        active->request.name_space = std::move(name_space);
+        active->request.salt = std::move(salt);
         active->control = std::make_shared<RequestControl>(std::make_shared<Bell>());
         active->submitted = now;
         auto sequence = std::make_unique<Sequence>(active, 0, vocab);
@@ -63,6 +62,7 @@ class Scheduled {
             return plan;
         }
         CHECK(cache.make_room(static_cast<int>(plan.rows.size())));
+        decoder.use(plan.adapters);
         CHECK(decoder.decode(plan.rows) == DecodeStatus::ok);
         for (const StepPart& part : plan.parts) {
             Sequence& sequence = *part.sequence;

@@ -125,7 +125,7 @@ TEST("namespaces share nothing") {
     const std::vector<Token> prompt = tokens_of(80, 9);
     for (const char* name : {"a", "b", ""}) {
         Request request = engine.request(prompt, 2);
-        request.name_space = name;
+        request.salt = name;
         engine.submit(std::move(request));
     }
     CHECK(engine.run());

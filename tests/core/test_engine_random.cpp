@@ -121,7 +121,7 @@ class Trial {
         asked.n_outputs = 1 + below(3);
         Request request = engine_.request(asked.prompt, asked.max_tokens, asked.n_outputs);
         request.min_tokens = asked.max_tokens;
-        request.name_space = one_of(5) == 0 ? "other" : "";
+        request.salt = one_of(5) == 0 ? "other" : "";
         request.priority = below(3);
         if (one_of(20) == 0) {
             request.deadline = Clock::now() + std::chrono::microseconds(below(2000));

@@ -268,7 +268,7 @@ TEST("random requests, cancels and failures leave nothing behind") {
                            tokens_of(static_cast<int>(one_of(30)), one_of(9)));
                 Request request =
                     engine.request(prompt, static_cast<int>(one_of(30)) + 1, static_cast<int>(one_of(3)) + 1);
-                request.name_space = one_of(5) == 0 ? "other" : "";
+                request.salt = one_of(5) == 0 ? "other" : "";
                 request.priority = static_cast<int>(one_of(3));
                 ids.push_back(engine.submit(std::move(request)));
             } else if (what == 3 && !ids.empty()) {

@@ -82,7 +82,6 @@ TEST("grammars that llama.cpp accepts pass") {
         "root ::= \"a\" root | \"b\"",
         "root ::= \"a\"\nroot ::= \"b\"",
         "root ::= \"a\" undefined{0}",
-        "root ::= [z-a]",
     };
     for (const char* grammar : grammars)
         CHECK_EQ(problem(grammar), "");
@@ -110,6 +109,14 @@ TEST("a syntax error names the place and the remedy") {
          "\\xHH \\uHHHH \\UHHHHHHHH"},
         {"root ::= \"\\u12\"", "line 1, column 11: escape \\u needs 4 hexadecimal digits but has 2"},
         {"root ::= * \"a\"", "line 1, column 10: nothing to repeat before '*'"},
+        {"root ::= \"x\" [z-a]", "line 1, column 15: range ends before it begins; swap its ends"},
+        {"root ::= [\\x62-\\x61]", "line 1, column 11: range ends before it begins; swap its ends"},
+        {"root ::= [\\U00110000]",
+         "line 1, column 11: escape \\U00110000 is no Unicode character; the last one is \\U0010FFFF, and "
+         "\\uD800 to \\uDFFF are none"},
+        {"root ::= \"\\uD800\"",
+         "line 1, column 11: escape \\uD800 is no Unicode character; the last one is \\U0010FFFF, and "
+         "\\uD800 to \\uDFFF are none"},
         {"root ::= \"\"+", "line 1, column 12: nothing to repeat before '+'"},
         {"root ::= \"a\"{0}{2}", "line 1, column 16: nothing to repeat before {2}"},
         {"root ::= \"a\"{,2}", "line 1, column 14: expected a number but found ','"},
@@ -239,6 +246,19 @@ TEST("grammars that would not fit or never end in llama.cpp are refused quickly"
     CHECK_EQ(problem(doubling + "r60 ::= \"a\""), "rule \"root\" can begin in too many ways: llama.cpp needs "
                                                   "more than 67108864 steps to search it for left "
                                                   "recursion; let its alternatives begin differently");
+
+    const auto optional = [](int n) {
+        std::string grammar = "root ::=";
+        for (int i = 0; i < n; i++) {
+            grammar += " \"a\"?";
+        }
+        return grammar;
+    };
+    CHECK(is_accepted(optional(700)));
+    CHECK_EQ(
+        problem(optional(800)),
+        "rule \"root\" has too many parts in a row that may be missing: that is more than 262144 pairs of "
+        "what can follow each other; put some of them into alternatives");
 
     CHECK(is_accepted(alternatives(16384)));
     CHECK_EQ(problem(alternatives(16385)),

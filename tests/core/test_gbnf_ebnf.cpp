@@ -65,13 +65,6 @@ TEST("tokens are written by their numbers, and excluded ones are refused") {
                  "GrammarError");
 }
 
-TEST("a code point that is no character is refused") {
-    CHECK_THROWS(translated("root ::= \"\\uD800\""), Error, thrown.field("code_point") != nullptr,
-                 "GrammarError");
-    CHECK_THROWS(translated("root ::= [\\U00110000]"), Error, thrown.field("code_point") != nullptr,
-                 "GrammarError");
-}
-
 TEST("a control token can come in place of its spelling, and only there") {
     const EbnfOptions options{{{"<a>", 7}, {"<a><b>", 8}, {"\xC3\xA9!", 9}}, ""};
     const auto with = [&](const std::string& gbnf) {

@@ -127,3 +127,36 @@ TEST("the other sampler sees every token, those of the closing tag too") {
     CHECK_EQ(std::string(told.begin(), told.end() - 1), output);
     CHECK_EQ(told.back(), kEnd);
 }
+
+TEST("behind an end that was forced, a closing tag of one token is not chosen again") {
+    ReasoningLimit limit = limit_of(2, true);
+    limit.ends = {"|"};
+    limit.closing = {'\n', '|', '\n'};
+    // With a choice left, the inner sampler takes the first token that is possible.
+    struct First : RowSampler {
+        void accept_prompt(const std::vector<Token>&) override {}
+        Token choose(const float* logits, size_t n, bool) override {
+            size_t best = 0;
+            for (size_t i = 1; i < n; i++) {
+                best = logits[i] > logits[best] ? i : best;
+            }
+            return static_cast<Token>(best);
+        }
+    };
+    std::vector<float> logits(257, 0.0f);
+    logits['a'] = 1.0f;
+    ReasoningBudget forced(std::make_unique<First>(), std::make_shared<FakeVocab>(0), limit);
+    std::string output;
+    for (int i = 0; i < 8; i++) {
+        logits['|'] = i < 5 ? 0.0f : 2.0f;
+        output.push_back(static_cast<char>(forced.choose(logits.data(), logits.size(), true)));
+    }
+    CHECK_EQ(output, std::string("aa\n|\naaa"));
+    ReasoningBudget unforced(std::make_unique<First>(), std::make_shared<FakeVocab>(0), limit);
+    logits['|'] = 2.0f;
+    output.clear();
+    for (int i = 0; i < 4; i++) {
+        output.push_back(static_cast<char>(unforced.choose(logits.data(), logits.size(), true)));
+    }
+    CHECK_EQ(output, std::string("||||"));
+}

@@ -62,6 +62,13 @@ def test_reasoning_is_apart_from_content(llm: LLM) -> None:
     assert off.message.content
 
 
+def test_reasoning_that_was_cut_off_does_not_go_on_in_the_answer(llm: LLM) -> None:
+    for budget in (0, 1, 3, 5):
+        for seed in range(6):
+            reply = llm.chat("What is the capital of France?", reasoning_budget=budget, seed=seed, max_tokens=80)
+            assert "</think>" not in (reply.message.content or "")
+
+
 def test_a_reasoning_budget_is_kept(llm: LLM) -> None:
     free = llm.chat("Hello!", reasoning=True, temperature=0)
     assert free.message.reasoning_content
@@ -224,8 +231,9 @@ def test_scores_of_texts_cover_the_continuation(llm: LLM) -> None:
     assert likely > sum(one.logprob for one in llm.token_logprobs("Once upon a", " dog calculate Paris"))
     with pytest.raises(InvalidRequestError, match="no tokens"):
         llm.token_logprobs("Once", "")
-    with pytest.raises(TypeError, match="no effect"):
-        llm.token_logprobs("Once", " upon", n=2)
+    for option in ({"n": 2}, {"output": int}):
+        with pytest.raises(TypeError, match="no effect"):
+            llm.token_logprobs("Once", " upon", **option)
 
 
 def test_filling_in_gives_the_parts_between_their_marks(fill_in: Model) -> None:
@@ -244,3 +252,7 @@ def test_filling_in_gives_the_parts_between_their_marks(fill_in: Model) -> None:
 def test_filling_in_needs_a_model_for_it(llm: LLM) -> None:
     with pytest.raises(UnsupportedError, match="prefix, suffix and middle"):
         llm.infill("def f(", "): pass")
+    with pytest.raises(TypeError, match="prefix must be text, not int"):
+        llm.infill(5, "b")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="suffix must be text, not NoneType"):
+        llm.infill("a", None)  # type: ignore[arg-type]

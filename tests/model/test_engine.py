@@ -264,7 +264,7 @@ def test_memory_that_is_full_makes_requests_wait(llm: LLM) -> None:
 INTERRUPTED = """
 import signal
 import inllama
-from inllama.engine import wait_for
+from inllama.waiting import wait_for
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 llm = inllama.LLM(n_threads=1, max_running=1, max_queue=0)
 running = llm.stream("Once upon a time", ignore_eos=True)

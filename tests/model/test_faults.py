@@ -21,7 +21,7 @@ class FaultyEngine(Engine):
 
     def _make_native(self, **changed: object) -> _core.Engine:
         self.faults = _core.FakeFaults()
-        options = {**self._options.to_dict(), "n_ctx": 512, **changed}
+        options = {**self._options.to_native(), "n_ctx": 512, **changed}
         return _core.LlamaEngine(self.model, options, self.faults)
 
 

@@ -138,6 +138,7 @@ CASES: dict[str, list[tuple[Any, list[Any], list[str]]]] = {
         ({"format": "ipv4"}, ["127.0.0.1", "255.255.255.255"], ['"256.0.0.1"', '"1.2.3"', '"01.2.3.4"']),
         ({"format": "email"}, ["a@b.de", "a.b+c@x-y.org"], ['"a@b"', '"@b.de"', '"a b@c.de"']),
         ({"format": "uri"}, ["https://a.org/x?y=1#z", "http://b"], ['"a.org"', '"http//a"', '"http://a b"']),
+        ({"format": "uri", "minLength": 1}, ["https://a.org"], ['""', '"a.org"']),
     ],
     "minimum": [
         ({"type": "integer", "minimum": -5}, [-5, 0, 12, 99999], ["-6", "-10", "-05"]),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from inllama import (
     LLM,
     AsyncLLM,
+    ChatOptions,
     Finished,
     GrammarError,
     InvalidRequestError,
@@ -22,6 +25,11 @@ from inllama import (
     UnsupportedError,
 )
 from inllama.testing import FakeEngine
+
+
+class Color(enum.Enum):
+    RED = "red"
+
 
 CALL = '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}</tool_call>'
 
@@ -227,6 +235,17 @@ def test_a_reasoning_budget_closes_reasoning() -> None:
         ({"reasoning": False, "reasoning_budget": 3}, InvalidRequestError, "no effect"),
         ({"reasoning_budget": -1}, InvalidRequestError, "reasoning_budget is -1"),
         ({"chat_template_kwargs": {"x": {1, 2}}}, InvalidRequestError, "cannot be written as JSON"),
+        ({"parallel_tool_calls": True}, InvalidRequestError, "no effect without tools"),
+        (
+            {"reasoning_budget": 3, "chat_template_kwargs": {"enable_thinking": False}},
+            InvalidRequestError,
+            "no effect with chat_template_kwargs",
+        ),
+        ({"tools": get_weather}, TypeError, "tools must be list or tuple, not function"),
+        ({"toolz": None}, TypeError, "did you mean 'tools'"),
+        ({"json_schema": Message}, TypeError, "cannot be the type Message; give output=Message"),
+        ({"json_schema": list[Message]}, TypeError, "give output=list"),
+        ({"choices": Color}, TypeError, "cannot be the type Color; give output=Color"),
     ],
 )
 def test_bad_options_raise_before_anything_is_computed(options: dict[str, Any], error: type, text: str) -> None:
@@ -235,6 +254,24 @@ def test_bad_options_raise_before_anything_is_computed(options: dict[str, Any], 
         llm.chat("Hi", **options)
     assert llm.stats().submitted == 0
     assert llm.chat("Hi").message.content == "Hello!"
+
+
+def test_none_means_that_an_option_of_a_chat_is_not_given() -> None:
+    names = [item.name for item in fields(ChatOptions)]
+    assert {"tools", "tool_choice", "documents", "chat_template_kwargs"} <= set(names)
+    given: dict[str, Any] = dict.fromkeys([*names, "stop", "seed", "max_tokens", "timeout_s", "json_schema"])
+    assert fake("Hello!").chat("Hi", **given).message.content == "Hello!"
+    assert fake("x").render_chat("Hi", **dict.fromkeys(names)).text == fake("x").render_chat("Hi").text
+
+
+def test_a_call_can_be_required_of_a_fake_model() -> None:
+    for choice in ("required", "get_weather"):
+        assert fake(CALL).chat("Weather?", tools=[get_weather], tool_choice=choice).message.tool_calls
+        assert fake("Grüße").chat("Weather?", tools=[get_weather], tool_choice=choice).message.content == "Grüße"
+
+
+def test_documents_are_shown_to_a_fake_model() -> None:
+    assert "the ark" in fake("x").render_chat("Hi", documents=[{"text": "the ark"}]).text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from inllama import (
     LLM,
     AsyncConversation,
     AsyncLLM,
+    ConcurrentUseError,
     ContextFullError,
     Conversation,
     InvalidRequestError,
@@ -150,6 +153,163 @@ def test_a_model_that_calls_for_ever_is_stopped_at_the_limit(limit: int) -> None
     assert roles(conversation) == ["user", *["assistant", "tool"] * limit, "assistant"]
 
 
+DECLARED = {"type": "function", "function": {"name": "ask", "parameters": {"type": "object", "properties": {}}}}
+NAMED = {"type": "function", "function": {"name": "add"}}
+
+
+class Watched(LLM):
+    """Remembers the choices of its chats."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        super().__init__(engine)
+        self.choices: list[Any] = []
+
+    def stream_chat(self, messages: Any, params: Any = None, **options: Any) -> Any:
+        self.choices.append(options.get("tool_choice"))
+        return super().stream_chat(messages, params, **options)
+
+
+class AsyncWatched(AsyncLLM):
+    """The same, asynchronous."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        super().__init__(engine)
+        self.choices: list[Any] = []
+
+    def stream_chat(self, messages: Any, params: Any = None, **options: Any) -> Any:
+        self.choices.append(options.get("tool_choice"))
+        return super().stream_chat(messages, params, **options)
+
+
+def sum_up(prompt: str) -> str:
+    said = last_said(prompt)
+    return call("add", a=2, b=3) if said == "2 + 3?" else f"It is {said}."
+
+
+@pytest.mark.parametrize(
+    ("choice", "later"), [("required", "auto"), ("add", "auto"), (NAMED, "auto"), ("auto", "auto"), (None, None)]
+)
+def test_a_call_is_required_once_and_then_the_model_answers(
+    choice: Any, later: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched = Watched(FakeEngine(sum_up))
+    conversation = Conversation(watched)
+    with caplog.at_level(logging.WARNING, "inllama"):
+        reply = conversation.send("2 + 3?", tools=[add, fail], tool_choice=choice)
+    assert reply.message.content == "It is 5."
+    assert watched.choices == [choice, later]
+    assert caplog.records == []  # other tools were shown, which is not the template's doing
+
+    async def main() -> None:
+        async with AsyncWatched(FakeEngine(sum_up)) as aio:
+            reply = await AsyncConversation(aio, tools=[add, fail]).send("2 + 3?", tool_choice=choice)
+            assert reply.message.content == "It is 5."
+            assert aio.choices == [choice, later]
+
+    asyncio.run(main())
+
+
+def test_functions_of_the_conversation_run_in_every_turn() -> None:
+    conversation = talk(sum_up, tools=[add])
+    for _ in range(2):
+        assert conversation.send("2 + 3?").message.content == "It is 5."
+    assert conversation.fork().send("2 + 3?").message.content == "It is 5."
+    assert conversation.send("2 + 3?", max_tool_rounds=0).message.tool_calls
+
+    async def main() -> None:
+        async with AsyncLLM(FakeEngine(sum_up)) as aio:
+            asynchronous = AsyncConversation(aio, tools=(one for one in (add, multiply)))
+            for _ in range(2):
+                assert (await asynchronous.send("2 + 3?")).message.content == "It is 5."
+
+    asyncio.run(main())
+
+
+def test_tools_of_a_turn_take_the_place_of_the_conversations() -> None:
+    def count(n: int) -> int:
+        """Count."""
+        return n
+
+    conversation = talk(
+        lambda prompt: call("count", n=1) if "?" in last_said(prompt) else last_said(prompt), tools=[add]
+    )
+    assert conversation.send("go?", tools=[count]).message.content == "1"
+    shown: list[str] = []
+    conversation = talk(lambda prompt: shown.append(prompt) or "fine", tools=[add])
+    conversation.send("Hi", tools=[])
+    conversation.send("Hi")
+    assert ["tools" in prompt for prompt in shown] == [False, True]
+
+
+def test_calls_of_declarations_without_a_function_are_returned() -> None:
+    both = call("ask") + call("add", a=1, b=1)
+    for wanted in (call("ask"), both):
+        conversation = talk(lambda prompt, wanted=wanted: wanted, tools=[add, DECLARED])
+        reply = conversation.send("go", parallel_tool_calls=True)
+        assert reply.finish_reason == "tool_calls"
+        assert roles(conversation) == ["user", "assistant"]
+    assert talk(sum_up, tools=[add, DECLARED]).send("2 + 3?").message.content == "It is 5."
+
+
+@pytest.mark.parametrize(("tools", "error"), [([3], TypeError), (add, TypeError), ([add, add], InvalidRequestError)])
+def test_bad_tools_of_a_conversation_are_refused_at_once(tools: Any, error: type) -> None:
+    with pytest.raises(error):
+        talk("y", tools=tools)
+
+
+def test_only_one_turn_at_a_time_and_no_turn_is_lost() -> None:
+    with FakeEngine("x" * 200, step_s=0.002) as engine:
+        conversation = Conversation(LLM(engine))
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(conversation.send, "one")
+            while engine.stats().running == 0:
+                time.sleep(0.001)
+            with pytest.raises(ConcurrentUseError, match="fork"):
+                conversation.send("two")
+            first.result()
+        assert roles(conversation) == ["user", "assistant"]
+        assert conversation.send("three").message.content
+        assert len(conversation) == 4
+
+
+def test_only_one_task_at_a_time() -> None:
+    async def main() -> None:
+        async with AsyncLLM(FakeEngine("x" * 50, step_s=0.001)) as aio:
+            conversation = AsyncConversation(aio)
+            results = await asyncio.gather(*(conversation.send(said) for said in "abc"), return_exceptions=True)
+            assert [isinstance(result, ConcurrentUseError) for result in results] == [False, True, True]
+            assert len(conversation) == 2
+            task = asyncio.create_task(conversation.send("d"))
+            while aio.stats().running == 0:
+                await asyncio.sleep(0.001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await conversation.send("e")
+            assert [message["content"] for message in conversation.messages[::2]] == ["a", "e"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("change", ["send", "undo", "system"])
+def test_a_stream_does_not_overwrite_what_came_meanwhile(change: str) -> None:
+    conversation = talk("Fine.")
+    conversation.send("zero")
+    turn = conversation.stream("one")
+    next(turn)
+    if change == "send":
+        conversation.send("two")
+    elif change == "undo":
+        conversation.undo()
+    else:
+        conversation.system = "Be brief."
+    before = conversation.messages
+    with pytest.raises(ConcurrentUseError, match="was changed"):
+        list(turn)
+    assert conversation.messages == before
+    assert conversation.send("three").message.content == "Fine."
+
+
 def test_a_stream_shows_the_events_of_all_rounds() -> None:
     conversation = talk(lambda prompt: call("add", a=1, b=1) if "?" in last_said(prompt) else f"= {last_said(prompt)}")
     turn = conversation.stream("1 + 1?", tools=[add])
@@ -223,6 +383,17 @@ def test_a_saved_conversation_goes_on(tmp_path: Path) -> None:
     assert loaded.messages == conversation.messages
     assert loaded.send("and?").message.content == "more"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_conversation_saved_with_the_kv_cache_is_not_computed_again(tmp_path: Path) -> None:
+    conversation = talk("Yes.", system="S" * 50)
+    conversation.send("Hi")
+    conversation.save(tmp_path / "talk", kv=True)
+    loaded = Conversation.load(LLM(FakeEngine("more")), tmp_path / "talk")
+    reply = loaded.send("and?")
+    assert reply.message.content == "more"
+    assert reply.usage.cached_tokens > 50
+    assert reply.usage.cached_tokens == conversation.send("and?").usage.cached_tokens
 
 
 @pytest.mark.parametrize(

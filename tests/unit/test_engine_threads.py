@@ -10,7 +10,8 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,60 @@ def test_waiting_for_room_counts_towards_the_deadline(full: FakeEngine) -> None:
     asyncio.run(main())
     rows = list(LLM(full).map(["a", "b"], timeout_s=0.2, on_error="yield"))
     assert [type(row) for row in rows] == [DeadlineError] * 2
+
+
+class SlowToCompile(FakeEngine):
+    """An engine whose structures take a quarter of a second."""
+
+    def structure(self, *arguments: Any, **options: Any) -> Any:
+        time.sleep(0.25)
+        return super().structure(*arguments, **options)
+
+
+@pytest.fixture
+def slow_to_compile() -> Iterator[FakeEngine]:
+    with SlowToCompile("x" * 100_000, step_s=0.001) as engine:
+        yield engine
+
+
+def test_compiling_a_structure_counts_towards_the_deadline(slow_to_compile: FakeEngine) -> None:
+    llm, options = LLM(slow_to_compile), {"regex": "x*", "timeout_s": 0.1}
+    calls: list[Callable[[], Any]] = [
+        lambda: llm.generate("?", **options),
+        lambda: llm.generate(["?", "!"], **options),
+        lambda: llm.stream("?", **options),
+        lambda: llm.chat("?", reasoning=False, **options),
+        lambda: llm.stream_chat("?", reasoning=False, **options),
+        lambda: asyncio.run(AsyncLLM(slow_to_compile).generate("?", **options)),
+        lambda: asyncio.run(AsyncLLM(slow_to_compile).chat("?", reasoning=False, **options)),
+        lambda: list(llm.map([{"prompt": "?", **options}])),
+    ]
+    for call in calls:
+        with pytest.raises(DeadlineError, match="before it was prepared") as caught:
+            call()
+        assert 0.25 <= caught.value.elapsed_s < 2
+        assert (caught.value.partial, caught.value.completion_tokens) == ("", 0)
+    assert slow_to_compile.stats().submitted == 0
+
+
+def test_the_time_of_a_request_is_that_of_the_call(slow_to_compile: FakeEngine) -> None:
+    started = time.monotonic()
+    with pytest.raises(DeadlineError, match=r"over after 0\.\d+ s and \d+ tokens") as caught:
+        LLM(slow_to_compile).generate("?", regex="x*", timeout_s=0.5)
+    assert 0.45 <= caught.value.elapsed_s <= time.monotonic() - started < 2
+    assert 0 < caught.value.completion_tokens < 400
+    assert set(caught.value.partial) == {"x"}
+
+
+def test_the_time_of_a_row_begins_with_the_row(slow_to_compile: FakeEngine) -> None:
+    rows = LLM(slow_to_compile).map(["?"] * 3, regex="x{3}", timeout_s=0.2, window=1)
+    assert [row.text for row in rows] == ["xxx"] * 3
+
+    async def main() -> list[str]:
+        found = AsyncLLM(slow_to_compile).map(["?"] * 3, regex="x{3}", timeout_s=0.2, window=1)
+        return [row.text async for row in found]
+
+    assert asyncio.run(main()) == ["xxx"] * 3
 
 
 def test_only_errors_that_reach_the_caller_count_as_rejected(full: FakeEngine) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import enum
+import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,10 +15,13 @@ from typing import Annotated, Any, Literal
 import annotated_types
 import pydantic
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
 from pydantic import BaseModel, ConfigDict, Field
 
 from inllama import InvalidRequestError, UnsupportedError
 from inllama.output_types import OutputType
+from inllama.structure import grammar_of
+from inllama.structure.keywords import FORMATS
 from inllama.tools import Tool
 from inllama.validation import validate
 
@@ -104,6 +109,48 @@ def test_decimal_is_a_number() -> None:
     assert (total["type"], total["minimum"]) == ("number", 0)
     assert output.parse('{"total": 12.50}') == Bill(total=Decimal("12.50"))
     validate({"total": 1, "tip": 2.5}, output.schema)
+
+
+URLS = [
+    *(pydantic.AnyUrl, pydantic.AnyHttpUrl, pydantic.HttpUrl, pydantic.WebsocketUrl, pydantic.FileUrl, pydantic.FtpUrl),
+    *(pydantic.AmqpDsn, pydantic.CockroachDsn, pydantic.RedisDsn, pydantic.MySQLDsn, pydantic.ClickHouseDsn),
+]
+
+
+class Nap(BaseModel):
+    length: datetime.timedelta
+
+
+@pytest.mark.parametrize("type_", URLS)
+@settings(max_examples=100, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=strategies.data())
+def test_whatever_is_generated_for_a_url_is_taken_by_pydantic(data: strategies.DataObject, type_: Any) -> None:
+    output = OutputType.of(type_)
+    grammar_of("json_schema", output.schema)  # it can be enforced
+    pattern = output.schema.get("pattern") or FORMATS[output.schema["format"]]
+    text = data.draw(strategies.from_regex(re.compile(pattern.strip("^$"), re.ASCII), fullmatch=True))
+    output.parse(json.dumps(text))
+    validate(text, output.schema)
+
+
+@settings(max_examples=300, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(text=strategies.from_regex(re.compile(FORMATS["duration"], re.ASCII), fullmatch=True))
+def test_whatever_is_generated_for_a_duration_is_taken_by_pydantic(text: str) -> None:
+    output = OutputType.of(Nap)
+    assert output.schema["properties"]["length"]["format"] == "duration"
+    output.parse(json.dumps({"length": text}))
+    validate({"length": text}, output.schema)
+
+
+@pytest.mark.parametrize("text", ["P99999999W", "P99999999DT999999H999999M", "PT999999H", "PT999999M", "PT999999S"])
+def test_the_longest_durations_are_taken_by_pydantic(text: str) -> None:
+    assert re.fullmatch(FORMATS["duration"], text)
+    assert OutputType.of(Nap).parse(json.dumps({"length": text})).length > datetime.timedelta()
+
+
+def test_a_url_with_a_limit_of_its_own_is_left_to_pydantic() -> None:
+    short = Annotated[pydantic.AnyUrl, pydantic.UrlConstraints(max_length=100, allowed_schemes=["https"])]
+    assert OutputType.of(short).schema["maxLength"] == 100
 
 
 def test_property_that_is_called_like_a_keyword_is_a_property() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import re
 import time
 from collections.abc import Iterator
@@ -84,6 +85,39 @@ def test_a_regex_allows_the_texts_that_python_matches(engine: FakeEngine, patter
         assert structure.accepts(text.encode()) == (expression.fullmatch(text) is not None), text
 
 
+# Forms of repetition and of escapes by number; put together at random, they are also nonsense and references to groups.
+ATOMS = r"a (a) [ab] \07 \7 \012 \101 \0 \08 \8 \377 \400 [\7a] [\1018] \x41 { }"
+REPEATED = "* +? ? {2} {,2} {,} {1,} {,2}? {} {,a} {1,2 {2,1} {1}{2}"
+NUMBERED = "aA{},2 \0\a\n8\xff"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_repetitions_and_numbered_escapes_are_those_of_python(engine: FakeEngine, seed: int) -> None:
+    numbers = random.Random(seed)
+    atoms, repeated = ATOMS.split(), ["", "", "{ 1}", *REPEATED.split()]
+    texts = ["".join(letters) for n in range(3) for letters in itertools.product(NUMBERED, repeat=n)]
+    n_accepted = 0
+    for _ in range(40):
+        parts = [numbers.choice(atoms) + numbers.choice(repeated) for _ in range(numbers.choice((1, 1, 2)))]
+        pattern = "".join(parts)
+        try:
+            structure = engine.structure("regex", pattern)
+        except GrammarError:
+            continue  # references to groups, and what Python refuses too
+        n_accepted += 1
+        expression = re.compile(pattern, re.ASCII)
+        for text in (*texts, "aaa", "aaaa", "a{,2}", "a{2", "{ 1}", "a{ 1}", "a{,a}", "AAA", "8a8", "\0008"):
+            assert structure.accepts(text.encode()) == (expression.fullmatch(text) is not None), (pattern, text)
+    assert n_accepted > 10
+
+
+@pytest.mark.parametrize("pattern", ["a{,3}b", "a{,}", "\\07", "\\0", "\\101", "[\\7]", "[\\101-\\103]"])
+def test_pythons_spellings_are_not_refused(engine: FakeEngine, pattern: str) -> None:
+    structure = engine.structure("regex", pattern)
+    for text in ("b", "aaab", "aaaab", "a{,3}b", "", "aa", "\a", "\0", "A", "C", "7", "\0007"):
+        assert structure.accepts(text.encode()) == (re.fullmatch(pattern, text) is not None), text
+
+
 def test_characters_beyond_ascii_are_characters(engine: FakeEngine) -> None:
     assert engine.structure("regex", "[ä-ö]😀.").accepts("ö😀x".encode())
     assert engine.structure("regex", "[^a]").accepts("ä".encode())
@@ -99,6 +133,8 @@ REFUSED = {
     "*a": (1, 1, "nothing to repeat"),
     "a**": (1, 3, "nothing to repeat"),
     "a{2}{3}": (1, 8, "nothing to repeat"),
+    "{2}": (1, 1, "nothing to repeat before '{'"),
+    "a|{,3}": (1, 3, "nothing to repeat"),
     "a{3,2}": (1, 2, "ends below its start"),
     "a{0,1000000000}": (1, 2, "over the limit"),
     "(ab){0,99999}": (1, 1, "written out"),
@@ -110,6 +146,8 @@ REFUSED = {
     "(?<!a)b": (1, 1, "lookaround"),
     "(?i)a": (1, 1, "this kind of group"),
     "(a)\\1": (1, 4, "reference to a group"),
+    "(a)\\18": (1, 4, "reference to a group"),
+    "a\\400": (1, 2, "over \\377"),
     "\\bword": (1, 1, "word boundary"),
     "\\p{L}": (1, 1, "Unicode properties"),
     "a^b": (1, 2, "'^' stands behind the start"),

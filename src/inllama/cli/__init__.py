@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from inllama.cli import chat, doctor, generate
+from inllama.cli import chat, doctor, embed, generate
 from inllama.errors import InllamaError
 
 
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     generate.add_parser(commands)
     chat.add_parser(commands)
+    embed.add_parser(commands)
     doctor.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:

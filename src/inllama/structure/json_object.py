@@ -13,6 +13,9 @@ from inllama.structure.json_text import PLAIN, SHORT_ESCAPES, JsonText
 from inllama.structure.json_values import Write, counts, string_rule
 from inllama.structure.place import Place
 
+# Of neighbours, in a whole schema: 2,000 members that may be missing compile in half a second.
+_MAX_OPTIONAL_PAIRS = 2_000_000
+
 
 @dataclass(slots=True)
 class _Node:
@@ -35,6 +38,7 @@ class ObjectRules:
         self._grammar = grammar
         self._json = text
         self._write = write
+        self._n_optional_pairs = 0
 
     def rule(self, schema: dict[str, Any], place: Place) -> str:
         """Return the rule of the objects that a schema allows."""
@@ -49,6 +53,7 @@ class ObjectRules:
         if "propertyNames" in schema:
             place.fail("'propertyNames' beside 'properties' or 'required' cannot be enforced; remove it")
         self._check_counts(schema, place, properties, has_others=others is not None)
+        self._count_optional(place, sum(not is_required for _, is_required in properties.values()))
         return self._fixed(properties, others)
 
     # --------------------------------------------------------------------------------------------- named properties
@@ -101,6 +106,14 @@ class ObjectRules:
         if maximum is not None and (has_others or maximum < len(properties)):
             (place / "maxProperties").fail(
                 "cannot be enforced with 'properties'; leave out members that may be missing"
+            )
+
+    def _count_optional(self, place: Place, n_optional: int) -> None:
+        # Any of them can follow any earlier one.
+        self._n_optional_pairs += n_optional**2 // 2
+        if self._n_optional_pairs > _MAX_OPTIONAL_PAIRS:
+            (place / "properties").fail(
+                f"has {n_optional} members that may be missing, of which each can follow each; make some required"
             )
 
     def _fixed(self, properties: dict[str, tuple[str, bool]], others: str | None) -> str:

@@ -28,6 +28,8 @@ def string_rule(schema: dict[str, Any], place: Place, text: JsonText) -> str:
     """Return the rule of the strings that a schema allows."""
     minimum, maximum = counts(schema, place, "minLength", "maxLength")
     ways = [key for key in ("pattern", "format") if key in schema]
+    if ways == ["format"] and minimum == 1:
+        minimum = 0  # no format has the empty text
     if len(ways) > 1 or (ways and (minimum, maximum) != (0, None)):
         other = "format" if len(ways) > 1 else "minLength" if minimum else "maxLength"
         place.fail(f"'{ways[0]}' and '{other}' together cannot be enforced; write both as one 'pattern'")

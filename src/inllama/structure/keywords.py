@@ -5,6 +5,9 @@ The table in ``docs/guide/structured-output.md`` says the same; a test compares 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 # What each enforced keyword is enforced as.
 ENFORCED: dict[str, str] = {
     "type": "one type or a list of them",
@@ -25,7 +28,7 @@ ENFORCED: dict[str, str] = {
     "minLength": "in characters, up to 64",
     "maxLength": "in characters, up to 100000; above 8 an escape counts as the characters that it is written with",
     "pattern": "matches anywhere unless `^` or `$` say otherwise; not together with a length",
-    "format": "`date`, `time`, `date-time`, `duration`, `uuid`, `ipv4`, `email` or `uri`; not together with a length",
+    "format": "`date`, `time`, `date-time`, `duration`, `uuid`, `ipv4`, `email` or `uri`; no length but `minLength` 1",
     "minimum": "exactly, up to 64 digits; such numbers have no exponent",
     "maximum": "the same",
     "exclusiveMinimum": "the same, as a number",
@@ -111,6 +114,8 @@ _DATE = (
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?"
 _WORD = r"[A-Za-z0-9_+-]{1,20}"
+# A name that ends in a number would be an address, and "--" begins an encoding: not all of those are possible.
+_NAME = r"[A-Za-z](?:-?[A-Za-z0-9]){0,20}"
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 
 # All of them are texts of the format; the format has more.
@@ -118,10 +123,20 @@ FORMATS: dict[str, str] = {
     "date": _DATE,
     "time": _TIME,
     "date-time": f"{_DATE}T{_TIME}",
-    "duration": r"P(?:[0-9]{1,9}W|[0-9]{1,9}D(?:T(?:[0-9]{1,9}H)?[0-9]{1,9}M)?|T[0-9]{1,9}[HMS])",
+    "duration": r"P(?:[0-9]{1,8}W|[0-9]{1,8}D(?:T(?:[0-9]{1,6}H)?[0-9]{1,6}M)?|T[0-9]{1,6}[HMS])",
     "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     "ipv4": rf"{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}",
     "email": rf"{_WORD}(?:\.{_WORD}){{0,2}}@{_LABEL}(?:\.{_LABEL}){{1,6}}",  # at most 64 characters, and 253
-    "uri": rf"[a-z][a-z0-9+.-]*://{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,4}})?"
+    "uri": rf"[a-z][a-z0-9+.-]*://{_NAME}(?:\.{_NAME})*(?::[0-9]{{1,4}})?"
     r"(?:/[A-Za-z0-9._~-]*)*(?:\?[A-Za-z0-9._~=&-]*)?(?:#[A-Za-z0-9._~-]*)?",
 }
+
+# No text that url_pattern() allows is longer.
+MAX_URL_LENGTH = 1280
+
+
+def url_pattern(schemes: Sequence[str]) -> str:
+    """Return the pattern of URLs with one of some schemes, such as ``https``."""
+    names = "|".join(re.escape(scheme) for scheme in schemes)
+    port = "" if "file" in schemes else r"(?::[0-9]{1,4})?"
+    return rf"^(?:{names})://{_NAME}(?:\.{_NAME}){{0,3}}{port}/[A-Za-z0-9._~=&?#/-]{{0,1000}}$"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
@@ -23,7 +24,8 @@ _MAX_WRITTEN = 8
 # How a character of a set is spelled in the output, as a pattern of xgrammar's.
 Spelling: TypeAlias = Callable[[Characters], str]
 
-_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v"}
+_OCTAL = re.compile("[0-7]{1,3}")
 _UNSUPPORTED = {
     "b": "a word boundary",
     "B": "a word boundary",
@@ -213,11 +215,11 @@ class _Parser:
             return None
         end = self._pattern.find("}", self._at)
         low, comma, high = self._pattern[self._at + 1 : max(end, self._at + 1)].partition(",")
-        if end < 0 or not _is_number(low) or not (high == "" or _is_number(high)):
+        if end < 0 or not (low or comma) or not all(_is_number(bound) for bound in (low, high) if bound):
             return None  # a brace that means itself
         if max(len(low), len(high)) > 6:
             self._fail("a repetition is over the limit of 999999")
-        bounds = (int(low), int(low) if not comma else int(high) if high else None)
+        bounds = (int(low or 0), int(low) if not comma else int(high) if high else None)
         if bounds[1] is not None and bounds[1] < bounds[0]:
             self._fail(f"repetition {{{low},{high}}} ends below its start; swap the numbers")
         self._at = end + 1
@@ -229,8 +231,12 @@ class _Parser:
             return self._group()
         if character == "[":
             return self._set(self._class())
-        if character in ("*", "+", "?"):
-            self._fail(f"there is nothing to repeat before '{character}'; write \\{character} for the character")
+        if character in ("*", "+", "?", "{"):
+            begin = self._at
+            if self._quantifier() is not None:
+                self._fail(
+                    f"there is nothing to repeat before '{character}'; write \\{character} for the character", begin
+                )
         if character == "^":
             self._fail("'^' stands behind the start; it must begin the expression or a branch of it")
         if character == "\\":
@@ -331,6 +337,9 @@ class _Parser:
             return Characters.of("\b")
         if kind in ("x", "u"):
             return self._code(kind, begin)
+        octal = _OCTAL.match(self._pattern, begin + 1)
+        if octal is not None and (is_in_class or kind == "0" or len(octal[0]) == 3):
+            return self._octal(octal, begin)
         if kind.isdigit():
             self._fail(f"a reference to a group is not possible; {_REMEDY}", begin)
         if kind in _UNSUPPORTED:
@@ -338,6 +347,13 @@ class _Parser:
         if kind == "" or kind.isalpha():
             self._fail(f"there is no escape '\\{kind}'", begin)
         return Characters.of(kind)
+
+    def _octal(self, digits: re.Match[str], begin: int) -> Characters:
+        code = int(digits[0], 8)
+        if code > 0o377:
+            self._fail(f"'\\{digits[0]}' is over \\377; write \\u and four hexadecimal digits", begin)
+        self._at = digits.end()
+        return Characters.of((code, code))
 
     def _code(self, kind: str, begin: int) -> Characters:
         if kind == "u" and self._take("{"):

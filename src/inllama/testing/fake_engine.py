@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -12,6 +13,7 @@ from inllama.errors import InvalidRequestError
 from inllama.params import EngineOptions, SamplingParams
 from inllama.request import Prepared
 from inllama.testing.fake_template import FakeTemplate
+from inllama.texts import PreparedTexts
 
 # Cells are made when they are used.
 _N_CTX = 1 << 20
@@ -69,6 +71,8 @@ class FakeEngine(Engine):
     Chats work too: a reply may have ``<think>...</think>`` before it, and calls as
     ``<tool_call>{"name": "f", "arguments": {}}</tool_call>``.
 
+    Texts become vectors of 64 numbers: the mean of those of their bytes, so what has bytes in common is alike.
+
     Options that choose tokens, such as ``temperature``, are checked but change nothing; with ``ignore_eos`` spaces
     follow the reply. Structures such as ``json_schema`` are enforced: where the reply leaves one, the first possible
     byte from the space on takes its place. In ``logprobs`` and for logits processors all tokens are equally likely; one
@@ -120,7 +124,7 @@ class FakeEngine(Engine):
 
     def _make_native(self, **changed: object) -> _core.Engine:
         n_ctx = _N_CTX if self._options.n_ctx == "auto" else int(self._options.n_ctx)
-        options = {**self._options.to_dict(), "n_ctx": n_ctx, **changed}
+        options = {**self._options.to_native(), "n_ctx": n_ctx, **changed}
         return _core.FakeEngine(options, self._step_s, self._faults)
 
     @property
@@ -142,8 +146,31 @@ class FakeEngine(Engine):
             raise InvalidRequestError(f"token {token} is not in the vocabulary of {_N_BYTES + 1} tokens", token=token)
         return bytes([token]) if token < _N_BYTES else b""
 
-    def submit(self, events: _core.EventQueue, request: Prepared) -> int:
+    def encode_texts(self, texts: Sequence[str]) -> Sequence[list[int]]:
+        """Return the bytes of each text."""
+        return [self.encode(text) for text in texts]
+
+    def encode_pair(self, query: str, document: str) -> list[int]:
+        """Return the bytes of both, on a line each."""
+        return self.encode(f"{query}\n{document}")
+
+    def _load_adapter(self, path: str | os.PathLike[str]) -> str:
+        return os.fspath(path)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """No names."""
+        return ()
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """No."""
+        return False
+
+    def submit(self, events: _core.EventQueue, request: Prepared | PreparedTexts) -> int:
         """Hand a request over, as ``Engine.submit``."""
+        if isinstance(request, PreparedTexts):
+            return super().submit(events, request)
         if "reply" not in request.limits:  # it may come again, when there was no room
             reply = self._reply_to(request)
             # Requests of one call share their limits.

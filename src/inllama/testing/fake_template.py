@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 _THINK = re.compile(r"\s*<think>(.*?)(?:</think>\s*|\Z)", re.DOTALL)
 _CALL = re.compile(r"\s*<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+# Whether a reply calls what is required is the test's affair.
+_ANYTHING = r"root ::= [\x00-\U0010FFFF]*"
 
 
 class FakePrompt:
     """What messages become; as ``inllama._core.PreparedChat``."""
 
-    grammar = None
     is_grammar_lazy = False
     triggers: tuple[tuple[str, str | int], ...] = ()
     preserved_tokens: tuple[int, ...] = ()
@@ -25,8 +26,10 @@ class FakePrompt:
     supports_thinking = True
     thinking_start_tag = "<think>"
     thinking_end_tags = ("</think>",)
+    thinking_closing = "</think>"
 
-    def __init__(self, text: str, generation_prompt: str) -> None:
+    def __init__(self, text: str, generation_prompt: str, grammar: str | None = None) -> None:
+        self.grammar = grammar
         self.text = text + generation_prompt
         self.generation_prompt = generation_prompt
         self.parser = FakeParser()
@@ -70,7 +73,7 @@ def _held_back(text: str) -> int:
 class FakeTemplate:
     """Renders messages; as ``inllama._core.ChatTemplate``."""
 
-    source = "fake"
+    source = ""
     variants: tuple[str, ...] = ()
     capabilities = {  # noqa: RUF012 - never changed
         "enable_thinking": True,
@@ -83,12 +86,13 @@ class FakeTemplate:
     def render(self, inputs: dict[str, Any]) -> FakePrompt:
         """Return the prompt."""
         messages = json.loads(inputs["messages"])
-        parts = [f"tools\n{inputs['tools']}"] if inputs["tools"] else []
+        grammar = _ANYTHING if inputs["tool_choice"] == "required" else None
+        parts = [f"{name}\n{inputs[name]}" for name in ("tools", "documents") if inputs[name]]
         parts += [f"{message['role']}\n{_shown(message)}" for message in messages]
         if inputs["continue_final_message"]:
-            return FakePrompt("".join(f"<|{part}|>\n" for part in parts[:-1]) + f"<|{parts[-1]}", "")
+            return FakePrompt("".join(f"<|{part}|>\n" for part in parts[:-1]) + f"<|{parts[-1]}", "", grammar)
         generation = "<|assistant\n" if inputs["add_generation_prompt"] else ""
-        return FakePrompt("".join(f"<|{part}|>\n" for part in parts), generation)
+        return FakePrompt("".join(f"<|{part}|>\n" for part in parts), generation, grammar)
 
     def prepare(self, inputs: dict[str, Any]) -> FakePrompt:
         """The same."""
