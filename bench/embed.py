@@ -129,6 +129,7 @@ def measure_handing(n_rounds: int) -> list[Case]:
     series: dict[str, list[float]] = {"all": [], "handing over": []}
     with LLM(minilm_path(), n_threads=N_THREADS) as llm:
         engine = llm.engine
+        n_texts = 0
         for _ in range(n_rounds):
             started = time.perf_counter()
             call = EmbedCall(engine, texts, {})
@@ -136,12 +137,13 @@ def measure_handing(n_rounds: int) -> list[Case]:
             windows = {}
             while (window := call.next()) is not None:
                 windows[engine.submit(events, window)] = window
-            while engine.stats().texts_waiting > 0:
+            n_texts += N_TEXTS
+            while engine.stats().embedded_texts < n_texts:
                 time.sleep(0.001)
             computed = time.perf_counter()
-            for event in events.take(1.0):
-                call.receive(windows.pop(event[0]), event)
-            assert not windows
+            while windows:
+                for event in events.take(1.0):
+                    call.receive(windows.pop(event[0]), event)
             assert call.result().shape == (N_TEXTS, 384)
             ended = time.perf_counter()
             series["all"].append(ended - started)
