@@ -19,8 +19,8 @@ double mixed(double known, double measured) {
 } // namespace
 
 int AdapterTurns::n_steps() const {
-    if (step_s_ <= 0 || switch_s_ <= 0) {
-        return 1;
+    if (step_s_ <= 0) {
+        return 2; // the second one shows what a step takes
     }
     return std::clamp(static_cast<int>(std::ceil(switch_s_ / (kPart * step_s_))), 1, kMostSteps);
 }

@@ -160,7 +160,11 @@ DecodeStatus EmbedLoop::compute(Embedder& embedder, const Step& step, std::strin
         texts.push_back({request.tokens.data() + begin_of(request, part.text), part.n_rows});
     }
     try {
-        return embedder.embed(texts);
+        const DecodeStatus status = embedder.embed(texts);
+        if (status == DecodeStatus::ok) {
+            embedder.vector(0); // of some models it throws
+        }
+        return status;
     } catch (const std::exception& error) {
         reason = error.what();
         return DecodeStatus::failed;

@@ -158,6 +158,10 @@ Ticket Engine::submit(EmbedRequest request, bool is_waiting) {
         throw Error(ErrorKind::InvalidRequestError, "there is no embedder '" + request.embedder + "'");
     }
     check_texts(request, embedder->traits());
+    {
+        const std::lock_guard<std::mutex> lock(mutex_); // before anything is made for it
+        check_room(is_waiting);
+    }
     std::shared_ptr<ActiveEmbedding> active;
     try {
         active = std::make_shared<ActiveEmbedding>(std::move(request), embedder->traits());
@@ -200,7 +204,10 @@ Ticket Engine::submit(StateRequest request) {
 void Engine::add_embedder(const std::string& name, std::shared_ptr<Embedder> embedder) {
     check_usable();
     const std::lock_guard<std::mutex> lock(mutex_);
-    embedders_[name] = std::move(embedder);
+    if (is_closing_) {
+        throw closed_error();
+    }
+    embedders_[name].swap(embedder); // the old one is freed after the lock, by the engine's thread or here
 }
 
 bool Engine::wait_for_room(std::chrono::milliseconds time) {
@@ -337,16 +344,19 @@ bool Engine::compute() {
     }
     const Clock::time_point started = Clock::now();
     const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - started).count(); };
-    if (loop_->is_empty()) {
-        balance_s_ = 0;
-        texts_.step(std::numeric_limits<double>::infinity());
-    } else if (balance_s_ > 0 && loop_->step()) {
+    if (balance_s_ > 0 && loop_->step()) {
         output_step_s_ = elapsed();
         balance_s_ -= output_step_s_;
-    } else {
-        texts_.step(output_step_s_);
-        balance_s_ += elapsed();
+        return true;
     }
+    // Where outputs are left after that, none of them can run now.
+    const bool is_alone = balance_s_ > 0 || loop_->is_empty();
+    try {
+        texts_.step(is_alone ? std::numeric_limits<double>::infinity() : output_step_s_);
+    } catch (const std::exception& error) {
+        texts_.fail_all(Error(ErrorKind::EngineError, error.what()));
+    }
+    balance_s_ = is_alone ? 0 : balance_s_ + elapsed();
     return true;
 }
 
@@ -366,7 +376,6 @@ void Engine::run() {
             has_computed = compute();
         } catch (const std::exception& error) {
             loop_->survive(error.what());
-            texts_.fail_all(Error(ErrorKind::EngineError, error.what()));
         }
         publish();
         if (!has_computed) {

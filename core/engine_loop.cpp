@@ -14,7 +14,7 @@ double seconds(Clock::duration time) {
 
 std::unique_ptr<PrefixStore> make_store(const DecoderTraits& traits, const EngineParams& params) {
     PrefixStoreParams store = params.store;
-    if (store.max_memory_bytes == 0 && store.folder.empty()) {
+    if (!params.prefix_cache || (store.max_memory_bytes == 0 && store.folder.empty())) {
         return nullptr;
     }
     store.can_trim = traits.memory == MemoryKind::attention;
@@ -131,6 +131,9 @@ bool EngineLoop::step() {
 
 bool EngineLoop::take_step() {
     const Clock::time_point now = Clock::now();
+    if (must_drop_adapters_) {
+        drop_unused_adapters();
+    }
     if (scheduler_.has_lost_memory()) {
         survive("a sequence could not be removed from memory");
     }
@@ -174,6 +177,7 @@ bool EngineLoop::admit(Clock::time_point now) {
 
 void EngineLoop::prepare(Sequence& sequence) {
     if (decoder_.traits().has_encoder) {
+        use(sequence.request().adapters);
         if (decoder_.encode(sequence.request().prompt) != DecodeStatus::ok) {
             throw Error(ErrorKind::DecodeError, "the prompt could not be encoded");
         }

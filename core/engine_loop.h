@@ -41,7 +41,7 @@ class EngineLoop {
     void cancel(uint64_t request);
     // Goes on with an output whose logits come back from its processors. Nothing happens if it has ended.
     void resume(ProcessedRow row);
-    // Lets go of the adapters of the last step, unless a request has them.
+    // Lets go of the adapters of the last step, as soon as no request has them.
     void drop_adapters();
     // Ends every request with `error`.
     void fail_all(const Error& error);
@@ -71,6 +71,8 @@ class EngineLoop {
   private:
     enum class Outcome { computed, again, idle };
 
+    void use(const std::shared_ptr<const AdapterSet>& adapters);
+    void drop_unused_adapters();
     Outcome compute(const StepPlan& plan);
     DecodeStatus decode(const StepPlan& plan, std::string& reason);
     // Computes, on the pool's threads while it lives, what the samplers of a step need beside the logits.
@@ -112,6 +114,7 @@ class EngineLoop {
     PrefixCache cache_;
     Scheduler scheduler_;
     std::shared_ptr<const AdapterSet> adapters_; // that the decoder uses
+    bool must_drop_adapters_ = false;
     WorkerPool workers_;
     Stats stats_;
     std::unordered_map<uint64_t, std::shared_ptr<ActiveRequest>> active_;

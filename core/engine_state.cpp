@@ -71,7 +71,7 @@ void EngineLoop::exchange(const std::shared_ptr<ActiveState>& active) {
 }
 
 void EngineLoop::store_prefixes() {
-    if (!params_.store.folder.empty()) {
+    if (!params_.store.folder.empty() && !scheduler_.has_lost_memory()) {
         cache_.store_all();
     }
 }

@@ -65,10 +65,7 @@ class EngineLoop::Preparation {
 DecodeStatus EngineLoop::decode(const StepPlan& plan, std::string& reason) {
     const Preparation preparation(workers_, plan);
     try {
-        if (plan.adapters != adapters_) {
-            decoder_.use(plan.adapters);
-            adapters_ = plan.adapters;
-        }
+        use(plan.adapters);
         return decoder_.decode(plan.rows);
     } catch (const std::exception& error) {
         reason = error.what();
@@ -76,13 +73,25 @@ DecodeStatus EngineLoop::decode(const StepPlan& plan, std::string& reason) {
     }
 }
 
+void EngineLoop::use(const std::shared_ptr<const AdapterSet>& adapters) {
+    if (adapters != adapters_) {
+        decoder_.use(adapters);
+        adapters_ = adapters;
+    }
+}
+
 void EngineLoop::drop_adapters() {
+    must_drop_adapters_ = true;
+    drop_unused_adapters();
+}
+
+void EngineLoop::drop_unused_adapters() {
     const bool are_used = std::any_of(active_.begin(), active_.end(), [this](const auto& entry) {
         return entry.second->request.adapters == adapters_;
     });
-    if (adapters_ != nullptr && !are_used) {
-        decoder_.use(nullptr);
-        adapters_ = nullptr;
+    if (adapters_ == nullptr || !are_used) {
+        must_drop_adapters_ = false;
+        use(nullptr);
     }
 }
 

@@ -110,6 +110,9 @@ class PrefixCache {
     Node* oldest_leaf(const Node* except) const;
     void evict(Node& leaf);
     void drop_covered(Node& node);
+    enum class Placed { kept, no_room, refused };
+    Placed place(const SavedPrefix& prefix, int n);
+    bool read_state(SequenceId id, const SavedPrefix& prefix);
     static std::vector<Token> path_of(const Node& node);
     const std::string& name_space_of(const Node& node) const;
     void store(const Node& node, SequenceId id);

@@ -5,6 +5,7 @@
 #include "core/prefix_node.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace inllama {
@@ -38,7 +39,11 @@ void PrefixCache::store(const Node& node, SequenceId id) {
     if (store_->covers(prefix.name_space, prefix.tokens)) {
         return;
     }
-    prefix.state = decoder_.save(id, node.end);
+    try {
+        prefix.state = decoder_.save(id, node.end);
+    } catch (const std::exception&) {
+        return; // what is not stored is computed again
+    }
     if (!prefix.state.empty()) {
         store_->put(std::move(prefix));
     }
@@ -58,6 +63,7 @@ void PrefixCache::store_all() {
     }
     std::sort(kept.begin(), kept.end());
     for (const auto& [last_use, id] : kept) {
+        store_->wait_for_files();
         store(*ends_[static_cast<size_t>(id)], id);
     }
 }
@@ -68,10 +74,20 @@ void PrefixCache::recall(const std::string& name_space, const std::vector<Token>
         return;
     }
     const int n_known = match(name_space, tokens, limit).n;
-    const PrefixStore::Found found =
-        store_->find(name_space, tokens, limit, n_known + n_more - 1, !can_trim());
-    if (found.prefix != nullptr && load(*found.prefix, found.n_common)) {
+    const PrefixStore::Wanted wanted{limit, n_known + n_more - 1, decoder_.traits().n_cells, !can_trim()};
+    const PrefixStore::Found found = store_->find(name_space, tokens, wanted);
+    if (found.prefix == nullptr) {
+        return;
+    }
+    switch (place(*found.prefix, found.n_common)) {
+    case Placed::kept:
         n_recalled_ += static_cast<uint64_t>(found.n_common);
+        return;
+    case Placed::no_room:
+        return; // there may be some for the next one
+    case Placed::refused:
+        store_->forget(*found.prefix);
+        return;
     }
 }
 
@@ -95,23 +111,38 @@ SavedPrefix PrefixCache::save(const std::string& name_space, const std::vector<T
 }
 
 bool PrefixCache::load(const SavedPrefix& prefix, int n) {
+    return place(prefix, n) == Placed::kept;
+}
+
+bool PrefixCache::read_state(SequenceId id, const SavedPrefix& prefix) {
+    try {
+        return decoder_.load(id, prefix.state, static_cast<Position>(prefix.tokens.size()));
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+PrefixCache::Placed PrefixCache::place(const SavedPrefix& prefix, int n) {
     const auto n_all = static_cast<int>(prefix.tokens.size());
     n = can_trim() ? std::min(n, n_all) : n_all;
     if (!is_enabled_ || n == 0) {
-        return false;
+        return Placed::refused;
     }
     if (match(prefix.name_space, prefix.tokens, n).n >= n) {
-        return true;
+        return Placed::kept;
     }
-    // All of it for a moment, even if only a part is kept.
-    const SequenceId id = make_room(n_all) ? take_cache_id(nullptr) : -1;
+    // All of it for a moment, even if only a part is kept. Nothing is evicted for what cannot have room.
+    if (n_all > n_free() + n_evictable() || !make_room(n_all)) {
+        return Placed::no_room;
+    }
+    const SequenceId id = take_cache_id(nullptr);
     if (id < 0) {
-        return false;
+        return Placed::no_room;
     }
-    if (!decoder_.load(id, prefix.state, n_all)) {
+    if (!read_state(id, prefix)) {
         decoder_.remove(id, 0);
         free_cache_ids_.push_back(id);
-        return false;
+        return Placed::refused;
     }
     if (n < n_all) {
         decoder_.remove(id, n);
@@ -126,7 +157,11 @@ bool PrefixCache::load(const SavedPrefix& prefix, int n) {
     n_used_ += n;
     touch(node.get());
     above.children.push_back(std::move(node));
-    return true;
+    if (match(prefix.name_space, prefix.tokens, n).n < n) { // a window is there that nobody can go on from
+        release(id);
+        return Placed::refused;
+    }
+    return Placed::kept;
 }
 
 } // namespace inllama

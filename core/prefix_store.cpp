@@ -2,13 +2,13 @@
 
 #include "core/checksum.h"
 #include "core/error.h"
-#include "core/platform/process.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
-#include <optional>
+#include <random>
 #include <sstream>
 #include <system_error>
 
@@ -19,6 +19,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kSuffix = ".prefix";
+constexpr const char* kDraftSuffix = ".tmp";
+constexpr std::chrono::hours kDraftAge{1}; // an older one was left behind
+// States that wait to be written; beyond them prefixes are kept in memory only, or not at all.
+constexpr uint64_t kMaxQueuedBytes = uint64_t{256} << 20;
 
 std::string file_name(const SavedPrefix& prefix) {
     uint64_t hash = checksum(prefix.identity.data(), prefix.identity.size());
@@ -41,8 +45,11 @@ std::string read_bytes(const fs::path& path, uint64_t n) {
 void write_file(const fs::path& path, const SavedPrefix& prefix) {
     const std::vector<uint8_t> bytes = encode_prefix(prefix);
     fs::path draft = path;
-    draft += "." + std::to_string(process_id()) + ".tmp";
+    draft += "." + std::to_string(std::random_device()()) + kDraftSuffix;
     std::ofstream file(draft, std::ios::binary);
+    std::error_code unchanged;
+    // It has what was said.
+    fs::permissions(draft, fs::perms::owner_read | fs::perms::owner_write, unchanged);
     file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     file.close();
     std::error_code ignored;
@@ -83,14 +90,21 @@ PrefixStore::~PrefixStore() {
 
 void PrefixStore::read_folder() {
     std::error_code problem;
-    fs::create_directories(params_.folder, problem);
+    if (fs::create_directories(params_.folder, problem)) {
+        std::error_code unchanged;
+        fs::permissions(params_.folder, fs::perms::owner_all, unchanged);
+    }
     std::vector<std::pair<fs::file_time_type, Entry>> found;
     for (fs::directory_iterator it(params_.folder, problem), end; !problem && it != end;
          it.increment(problem)) {
-        if (it->path().extension() != kSuffix) {
-            continue;
-        }
         try {
+            const bool is_draft = it->path().extension() == kDraftSuffix;
+            if (is_draft && fs::file_time_type::clock::now() - it->last_write_time() > kDraftAge) {
+                fs::remove(it->path());
+            }
+            if (it->path().extension() != kSuffix) {
+                continue;
+            }
             const uint64_t size = it->file_size();
             const uint64_t n_head = prefix_head_bytes(read_bytes(it->path(), kPrefixHeaderBytes));
             SavedPrefix head = decode_prefix_head(read_bytes(it->path(), std::min(n_head, size)), size);
@@ -143,23 +157,26 @@ void PrefixStore::drop_covered(const SavedPrefix& prefix) {
 }
 
 void PrefixStore::put(SavedPrefix prefix) {
-    drop_covered(prefix);
     const uint64_t n_bytes =
         prefix.state.size() + prefix.tokens.size() * sizeof(Token) + prefix.name_space.size();
+    const bool fits_file =
+        !params_.folder.empty() && n_bytes <= params_.max_file_bytes && has_room_to_write(n_bytes);
+    const bool fits_memory = n_bytes <= params_.max_memory_bytes;
+    if (!fits_file && !fits_memory) {
+        return;
+    }
+    drop_covered(prefix);
     prefix.identity = identity_;
     auto kept = std::make_shared<const SavedPrefix>(std::move(prefix));
     Entry entry{kept->name_space, kept->tokens, nullptr, "", n_bytes};
-    if (!params_.folder.empty() && n_bytes <= params_.max_file_bytes) {
+    if (fits_file) {
         entry.file = file_name(*kept);
         n_file_bytes_ += n_bytes;
         write_later(kept, entry.file);
     }
-    if (n_bytes <= params_.max_memory_bytes) {
+    if (fits_memory) {
         entry.prefix = kept;
         n_memory_bytes_ += n_bytes;
-    }
-    if (entry.prefix == nullptr && entry.file.empty()) {
-        return;
     }
     entries_.push_front(std::move(entry));
     shrink_memory();
@@ -206,16 +223,38 @@ void PrefixStore::shrink_files() {
     }
 }
 
+void PrefixStore::forget(const SavedPrefix& prefix) {
+    const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+        return entry.name_space == prefix.name_space && entry.tokens == prefix.tokens;
+    });
+    if (found != entries_.end()) {
+        erase(found);
+    }
+}
+
+void PrefixStore::wait_for_files() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return to_write_.empty(); });
+}
+
+bool PrefixStore::has_room_to_write(uint64_t n_bytes) {
+    const std::lock_guard lock(mutex_);
+    return to_write_.empty() || n_queued_bytes_ + n_bytes <= kMaxQueuedBytes;
+}
+
 PrefixStore::Found PrefixStore::find(const std::string& name_space, const std::vector<Token>& tokens,
-                                     int limit, int n_known, bool is_whole) {
+                                     const Wanted& wanted) {
     while (true) {
         auto best = entries_.end();
-        size_t n_best = static_cast<size_t>(std::max(0, n_known));
+        size_t n_best = static_cast<size_t>(std::max(0, wanted.n_known));
         for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-            const size_t n = it->name_space == name_space
-                                 ? n_common(it->tokens, tokens, static_cast<size_t>(std::max(0, limit)))
-                                 : 0;
-            if (n > n_best && (!is_whole || n == it->tokens.size())) {
+            const size_t n =
+                it->name_space == name_space
+                    ? n_common(it->tokens, tokens, static_cast<size_t>(std::max(0, wanted.limit)))
+                    : 0;
+            const bool is_possible = it->tokens.size() <= static_cast<size_t>(wanted.n_most) &&
+                                     (!wanted.is_whole || n == it->tokens.size());
+            if (n > n_best && is_possible) {
                 best = it;
                 n_best = n;
             }
@@ -264,7 +303,14 @@ std::shared_ptr<const SavedPrefix> PrefixStore::load(const Entry& entry) {
 void PrefixStore::write_later(const std::shared_ptr<const SavedPrefix>& prefix, const std::string& file) {
     {
         const std::lock_guard lock(mutex_);
+        for (Writing& earlier : to_write_) {
+            if (earlier.file == file && earlier.prefix != nullptr) { // it need not be there any more
+                n_queued_bytes_ -= earlier.prefix->state.size();
+                earlier.prefix = nullptr;
+            }
+        }
         to_write_.push_back({prefix, file});
+        n_queued_bytes_ += prefix == nullptr ? 0 : prefix->state.size();
     }
     changed_.notify_all();
 }
@@ -290,7 +336,9 @@ void PrefixStore::run() {
             static_cast<void>(0); // without the file it is computed again
         }
         lock.lock();
+        n_queued_bytes_ -= to_write_.front().prefix == nullptr ? 0 : to_write_.front().prefix->state.size();
         to_write_.pop_front();
+        changed_.notify_all();
     }
 }
 

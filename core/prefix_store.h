@@ -44,14 +44,25 @@ class PrefixStore {
     bool covers(const std::string& name_space, const std::vector<Token>& tokens) const;
     void put(SavedPrefix prefix);
 
+    // Forgets a prefix that could not be loaded.
+    void forget(const SavedPrefix& prefix);
+    // Waits until what there is to write is written.
+    void wait_for_files();
+
+    // What find() looks for among the first `limit` tokens: more than `n_known` of them, in a prefix of at
+    // most `n_most`; with `is_whole` only one of which all is a part of them.
+    struct Wanted {
+        int limit;
+        int n_known;
+        int n_most;
+        bool is_whole;
+    };
     struct Found {
         std::shared_ptr<const SavedPrefix> prefix;
         int n_common = 0;
     };
-    // The prefix that has most of the first `limit` tokens, more than `n_known`; with `is_whole` only one
-    // that is all of it a part of them. Reads it, if it is in a file.
-    Found find(const std::string& name_space, const std::vector<Token>& tokens, int limit, int n_known,
-               bool is_whole);
+    // The prefix that has most of the tokens. Reads it, if it is in a file.
+    Found find(const std::string& name_space, const std::vector<Token>& tokens, const Wanted& wanted);
 
     uint64_t n_memory_bytes() const { return n_memory_bytes_; }
     uint64_t n_file_bytes() const { return n_file_bytes_; }
@@ -78,6 +89,7 @@ class PrefixStore {
     void shrink_files();
     void erase(Entries::iterator entry);
     void write_later(const std::shared_ptr<const SavedPrefix>& prefix, const std::string& file);
+    bool has_room_to_write(uint64_t n_bytes);
     void run();
 
     PrefixStoreParams params_;
@@ -89,6 +101,7 @@ class PrefixStore {
     std::mutex mutex_; // what follows
     std::condition_variable changed_;
     std::deque<Writing> to_write_;
+    uint64_t n_queued_bytes_ = 0; // of their states
     bool is_closing_ = false;
     std::thread thread_;
 };

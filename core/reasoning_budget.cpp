@@ -12,7 +12,9 @@ ReasoningBudget::ReasoningBudget(std::unique_ptr<RowSampler> inner, std::shared_
 
 Token ReasoningBudget::choose(const float* logits, size_t n, bool may_end) {
     const bool is_used_up = phase_ == Phase::inside && n_inside_ >= limit_.n_tokens;
-    if (is_used_up && characters_.n_held() == 0 && !has_begun_to_end()) {
+    // A tag that was begun has as many tokens more as it has bytes, at most.
+    const bool is_overdue = n_inside_ >= limit_.n_tokens + longest_end();
+    if (is_used_up && characters_.n_held() == 0 && (is_overdue || !has_begun_to_end())) {
         phase_ = Phase::closing;
     }
     if (phase_ == Phase::closing) {
@@ -32,6 +34,14 @@ Token ReasoningBudget::choose(const float* logits, size_t n, bool may_end) {
         note(token);
     }
     return token;
+}
+
+int ReasoningBudget::longest_end() const {
+    size_t longest = 0;
+    for (const std::string& end : limit_.ends) {
+        longest = std::max(longest, end.size());
+    }
+    return static_cast<int>(longest);
 }
 
 // Whether the output ends with the beginning of a closing tag.

@@ -42,6 +42,7 @@ class ReasoningBudget : public RowSampler {
   private:
     enum class Phase { before, inside, closing, behind };
 
+    int longest_end() const; // bytes
     bool has_begun_to_end() const;
     std::vector<Token> tags_of_one_token() const;
     Token choose_behind(const float* logits, size_t n, bool may_end);

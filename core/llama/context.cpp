@@ -110,6 +110,7 @@ ContextHandle::ContextHandle(std::shared_ptr<ModelHandle> loaded, const ContextP
     }
     ErrorCapture errors;
     try {
+        const std::shared_lock<std::shared_mutex> adapters(model->adapters); // their tensors are counted
         context = llama_init_from_model(model->model, native);
     } catch (const std::exception& error) {
         throw Error(ErrorKind::EngineError, std::string("could not make a context: ") + error.what());

@@ -75,6 +75,27 @@ MemoryKind kind_of(const ModelHandle& model, llama_memory_t memory) {
     return MemoryKind::whole;
 }
 
+// Empties the sequence that is set apart, whatever happens.
+struct Cleared {
+    llama_memory_t memory;
+    std::optional<SequenceId> sequence;
+
+    ~Cleared() {
+        if (sequence) {
+            llama_memory_seq_rm(memory, *sequence, -1, -1);
+        }
+    }
+};
+
+// Of models that have two sets of them, llama.cpp takes the one for long contexts by the size of this one.
+std::string rope_factors(const ModelHandle& model, const llama_context& context) {
+    const auto& layers = model.model->layers;
+    const bool has_two = std::any_of(layers.begin(), layers.end(),
+                                     [](const llama_layer& layer) { return layer.rope_long != nullptr; });
+    const llama_cparams& params = context.get_cparams();
+    return has_two && params.n_ctx_seq > params.n_ctx_orig_yarn ? "long" : "short";
+}
+
 } // namespace
 
 bool generates_text(const ModelHandle& model) {
@@ -110,6 +131,7 @@ LlamaDecoder::LlamaDecoder(const std::shared_ptr<ModelHandle>& model, const Deco
         traits_.identity = "model=" + model->fingerprint + " kv_type_k=" + params.context.kv_type_k +
                            " kv_type_v=" + params.context.kv_type_v +
                            " flash_attention=" + (is_flash ? "on" : "off") +
+                           " rope=" + rope_factors(*model, *handle_->context) +
                            " format=" + std::to_string(LLAMA_STATE_SEQ_VERSION);
     }
     traits_.n_rows_max = static_cast<int>(llama_n_batch(handle_->context));
@@ -219,14 +241,12 @@ std::vector<uint8_t> LlamaDecoder::save(SequenceId sequence, Position n) {
     }
     llama_memory_t memory = llama_get_memory(handle_->context);
     const SequenceId place = apart_.value_or(native(sequence));
+    const Cleared cleared{memory, apart_};
     if (apart_) {
         llama_memory_seq_cp(memory, native(sequence), place, 0, n);
     }
     std::vector<uint8_t> state(llama_state_seq_get_size(handle_->context, place));
     state.resize(llama_state_seq_get_data(handle_->context, state.data(), state.size(), place));
-    if (apart_) {
-        llama_memory_seq_rm(memory, place, -1, -1);
-    }
     return state;
 }
 
@@ -238,16 +258,15 @@ bool LlamaDecoder::load(SequenceId sequence, const std::vector<uint8_t>& state, 
     }
     llama_memory_t memory = llama_get_memory(handle_->context);
     const SequenceId place = apart_.value_or(native(sequence));
+    const Cleared cleared{memory, apart_};
     const bool is_read = llama_state_seq_set_data(handle_->context, state.data(), state.size(), place) != 0;
-    if (!is_read) {
-        llama_memory_seq_rm(memory, place, -1, -1);
-        return false;
-    }
-    if (apart_) {
+    if (is_read && apart_) {
         llama_memory_seq_cp(memory, place, native(sequence), 0, -1);
+    }
+    if (!is_read && !apart_) {
         llama_memory_seq_rm(memory, place, -1, -1);
     }
-    return true;
+    return is_read;
 }
 
 Position LlamaDecoder::pos_min(SequenceId sequence) {

@@ -3,6 +3,7 @@
 #include "core/checksum.h"
 
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -16,14 +17,34 @@ Error load_error(const std::string& path, const std::string& reason) {
         .with("reason", reason);
 }
 
-std::string file_fingerprint(const std::string& path) {
+namespace {
+
+// The files of a model that has several, "model-00001-of-00003.gguf"; else the only one.
+std::vector<std::string> files_of(const std::string& path) {
+    constexpr size_t kEnd = sizeof("-00001-of-00003.gguf") - 1;
+    int number = 0;
+    int n_files = 0;
+    const std::string end = path.size() > kEnd ? path.substr(path.size() - kEnd) : "";
+    if (std::sscanf(end.c_str(), "-%5d-of-%5d.gguf", &number, &n_files) != 2 || number != 1) {
+        return {path};
+    }
+    std::vector<std::string> files;
+    for (int i = 1; i <= n_files; i++) {
+        char name[kEnd + 1];
+        std::snprintf(name, sizeof(name), "-%05d-of-%05d.gguf", i, n_files);
+        files.push_back(path.substr(0, path.size() - kEnd) + name);
+    }
+    return files;
+}
+
+uint64_t add_file(const std::string& path, uint64_t hash) {
     constexpr uint64_t kSlice = 64 << 10;
     constexpr uint64_t kFirst = 16; // slices at the beginning, where the entries are
     constexpr uint64_t kSpread = 48;
     std::error_code failed;
     const uint64_t size = std::filesystem::file_size(path, failed);
     std::ifstream file(path, std::ios::binary);
-    uint64_t hash = checksum(&size, sizeof(size));
+    hash = checksum(&size, sizeof(size), hash);
     std::vector<char> slice(kSlice);
     const auto add = [&](uint64_t begin) {
         file.clear();
@@ -36,6 +57,16 @@ std::string file_fingerprint(const std::string& path) {
     }
     for (uint64_t i = 0; i < kSpread; i++) {
         add(size > kSlice ? (size - kSlice) / kSpread * (i + 1) : 0);
+    }
+    return hash;
+}
+
+} // namespace
+
+std::string file_fingerprint(const std::string& path) {
+    uint64_t hash = 0;
+    for (const std::string& file : files_of(path)) {
+        hash = add_file(file, hash);
     }
     std::ostringstream text;
     text << std::hex << hash;

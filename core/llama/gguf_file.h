@@ -11,6 +11,7 @@ namespace inllama {
 Error load_error(const std::string& path, const std::string& reason);
 
 // Tells files apart by their size and up to 4 MiB of them, of which three quarters lie evenly over the file.
+// Of a model in several files, by all of them.
 std::string file_fingerprint(const std::string& path);
 
 // Throws ModelLoadError unless `path` is a readable, regular file that starts like a GGUF.

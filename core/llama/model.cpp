@@ -31,7 +31,7 @@ std::string replaced_in(const ModelParams& params) {
                 if constexpr (std::is_same_v<std::decay_t<decltype(one)>, std::string>) {
                     return std::to_string(checksum(one.data(), one.size()));
                 } else {
-                    return std::to_string(one);
+                    return std::to_string(checksum(&one, sizeof(one)));
                 }
             },
             value);

@@ -11,6 +11,7 @@ from inllama.errors import GrammarError, InvalidRequestError, UnsupportedError
 from inllama.schema_check import check_schema
 from inllama.tools import Tool, ToolChoice
 
+_MAX_VARIABLES = 1000
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # llama.cpp sets these variables too.
 _ALIASES: dict[str, frozenset[str]] = {
@@ -35,6 +36,13 @@ def check_parameters(tool: Tool) -> None:
 
 def check_variables(names: Iterable[str], source: str) -> None:
     """Raise ``InvalidRequestError`` for a variable that the text of a template never mentions."""
+    names = list(names)
+    if len(names) > _MAX_VARIABLES:
+        raise InvalidRequestError(
+            f"chat_template_kwargs has {len(names)} variables and at most {_MAX_VARIABLES} are possible",
+            option="chat_template_kwargs",
+            limit=_MAX_VARIABLES,
+        )
     words = {"enable_thinking", *_WORD.findall(source)}  # llama.cpp knows this one itself
     for name in names:
         if name in words or words & _ALIASES.get(name, frozenset()):

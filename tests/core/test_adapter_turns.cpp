@@ -30,7 +30,7 @@ TEST("sets that cost nothing to change take turns step by step") {
     AdapterTurns turns;
     std::map<const AdapterSet*, int> steps = take(turns, 30, 0);
     for (const AdapterSet* set : kAll) {
-        CHECK(steps[set] >= 9 && steps[set] <= 11);
+        CHECK(steps[set] >= 8 && steps[set] <= 12);
     }
 }
 
@@ -49,9 +49,18 @@ TEST("turns are as long as makes the changes a small part of the time") {
     CHECK_EQ(turns.n_steps(), 32);
 }
 
+TEST("what a change costs is learned although sets change from the first step on") {
+    AdapterTurns turns;
+    take(turns, 200, 20);
+    CHECK_EQ(turns.n_steps(), 10);
+}
+
 TEST("a set that has nothing to compute is passed over, and comes back") {
     AdapterTurns turns;
-    CHECK(turns.choose({&kFirst}) == &kFirst);
+    for (int i = 0; i < 2; i++) {
+        CHECK(turns.choose({&kFirst}) == &kFirst);
+        turns.note(0.01);
+    }
     CHECK(turns.choose({&kFirst, &kSecond}) == &kSecond);
     CHECK(turns.choose({&kFirst}) == &kFirst);
     CHECK(turns.choose({&kFirst, nullptr}) == nullptr);

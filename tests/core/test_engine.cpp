@@ -1,6 +1,7 @@
 #include "check.h"
 #include "core/engine.h"
 #include "core/fake_decoder.h"
+#include "core/fake_embedder.h"
 #include "engine_fixture.h"
 
 #include <atomic>
@@ -205,4 +206,45 @@ TEST("cancelling from another thread ends a request within a step") {
     other.join();
     CHECK(read_all(*events).size() < size_t{230});
     CHECK_EQ(engine.stats().n_cancelled, uint64_t{1});
+}
+
+TEST("texts have their share beside an output, however long they were beside one that nobody reads") {
+    Threaded with;
+    const auto slow = [](int, const auto&) {
+        return FakeOutcome{DecodeStatus::ok, false, std::chrono::microseconds(500)};
+    };
+    with.decoder->script = slow;
+    Engine engine(std::move(with.decoder), with.vocab, small_params());
+    EmbedderTraits traits;
+    traits.n_values = 4;
+    traits.n_rows_max = traits.n_rows_best = 8;
+    auto embedder = std::make_shared<FakeEmbedder>(traits);
+    embedder->script = slow;
+    engine.add_embedder("mean", embedder);
+    const auto embed = [&](int n_texts) {
+        EmbedRequest request;
+        request.embedder = "mean";
+        for (int i = 1; i <= n_texts; i++) {
+            request.tokens.resize(static_cast<size_t>(8 * i), 5);
+            request.ends.push_back(request.tokens.size());
+        }
+        request.events = std::make_shared<EventQueue>();
+        engine.submit(request);
+        return request.events;
+    };
+    const auto unread = std::make_shared<EventQueue>();
+    Request paused = with.request(tokens_of(5, 1), 100, unread);
+    paused.n_unread_max = 1;
+    engine.submit(std::move(paused));
+    CHECK(embed(400)->wait_for(std::chrono::milliseconds(10000)));
+    const auto read = std::make_shared<EventQueue>();
+    engine.submit(with.request(tokens_of(5, 2), 200, read));
+    const auto texts = embed(20);
+    CHECK(texts->wait_for(std::chrono::milliseconds(10000)));
+    bool has_ended = false;
+    for (const Event& event : read->take()) {
+        has_ended = has_ended || event.summary != nullptr;
+    }
+    CHECK(!has_ended);
+    read_all(*read);
 }

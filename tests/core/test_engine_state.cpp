@@ -113,6 +113,27 @@ TEST("only the part that fits the prompt is kept of a longer one that comes back
     CHECK(with.received[id].tokens[0] == expected_tokens(other, 6));
 }
 
+TEST("a stored prefix that is refused is not tried again") {
+    EngineFixture with(traits_of(MemoryKind::attention, 120), with_store(1 << 20));
+    with.submit(tokens_of(60, 1), 4);
+    CHECK(with.run());
+    with.submit(tokens_of(100, 2), 4);
+    CHECK(with.run());
+    int n_loads = 0;
+    with.decoder.interference = [&](const char* name) {
+        if (std::string(name) == "load") {
+            n_loads++;
+            throw std::runtime_error("no");
+        }
+    };
+    for (int i = 0; i < 2; i++) {
+        const uint64_t id = with.submit(joined(tokens_of(60, 1), {static_cast<Token>(3 + i)}), 3);
+        CHECK(with.run());
+        CHECK(!with.received[id].error);
+    }
+    CHECK_EQ(n_loads, 1);
+}
+
 TEST("what an engine had is there for the next one, in files") {
     const auto folder =
         std::filesystem::temp_directory_path() / ("inllama-state-" + std::to_string(std::random_device()()));
@@ -182,11 +203,14 @@ TEST("a state for which memory has no room is not loaded, and running requests g
     CHECK(with.run());
     const Answer answer = saved(with, tokens_of(100, 1));
     EngineFixture small(traits_of(MemoryKind::attention, 120));
+    small.submit(tokens_of(20, 3), 1);
+    CHECK(small.run());
     const uint64_t running = small.submit(tokens_of(60, 2), 30);
     for (int i = 0; i < 15; i++) {
         small.loop.step();
     }
     CHECK_EQ(loaded(small, *answer.state).n_tokens, 0);
+    CHECK_EQ(small.loop.stats().n_cached_sequences, 1); // nothing was evicted for nothing
     CHECK(small.run());
     CHECK(small.received[running].tokens[0] == expected_tokens(tokens_of(60, 2), 30));
 }

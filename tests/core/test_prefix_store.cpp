@@ -98,14 +98,14 @@ TEST("the prefix with most in common is found") {
     const std::vector<Token> some(all.begin(), all.begin() + 10);
     store.put(prefix_of(joined(some, tokens_of(20, 2)), 10));
     store.put(prefix_of(joined(some, tokens_of(20, 3)), 10));
-    CHECK_EQ(store.find("a", all, 40, 0, false).n_common, 10);
-    CHECK(store.find("a", all, 40, 10, false).prefix == nullptr);
-    CHECK(store.find("b", all, 40, 0, false).prefix == nullptr);
-    CHECK(store.find("a", all, 40, 0, true).prefix == nullptr);
+    CHECK_EQ(store.find("a", all, {40, 0, 1000, false}).n_common, 10);
+    CHECK(store.find("a", all, {40, 10, 1000, false}).prefix == nullptr);
+    CHECK(store.find("b", all, {40, 0, 1000, false}).prefix == nullptr);
+    CHECK(store.find("a", all, {40, 0, 1000, true}).prefix == nullptr);
     store.put(prefix_of(all, 10));
-    CHECK_EQ(store.find("a", all, 40, 0, true).n_common, 40);
-    CHECK_EQ(store.find("a", all, 25, 0, false).n_common, 25);
-    CHECK(store.find("a", all, 25, 0, true).prefix == nullptr);
+    CHECK_EQ(store.find("a", all, {40, 0, 1000, true}).n_common, 40);
+    CHECK_EQ(store.find("a", all, {25, 0, 1000, false}).n_common, 25);
+    CHECK(store.find("a", all, {25, 0, 1000, true}).prefix == nullptr);
     CHECK(store.covers("a", some));
     CHECK(!store.covers("b", some));
     CHECK(!store.wants(3) && store.wants(4));
@@ -131,12 +131,12 @@ TEST("what was used least recently goes first, and what is too large is not kept
         store.put(prefix_of(tokens_of(10, seed), 100));
     }
     CHECK_EQ(store.n_memory_bytes(), uint64_t{3 * 141});
-    CHECK(store.find("a", tokens_of(10, 0), 10, 0, false).prefix != nullptr);
+    CHECK(store.find("a", tokens_of(10, 0), {10, 0, 1000, false}).prefix != nullptr);
     store.put(prefix_of(tokens_of(10, 3), 100));
-    CHECK(store.find("a", tokens_of(10, 1), 10, 5, false).prefix == nullptr);
-    CHECK(store.find("a", tokens_of(10, 0), 10, 5, false).prefix != nullptr);
+    CHECK(store.find("a", tokens_of(10, 1), {10, 5, 1000, false}).prefix == nullptr);
+    CHECK(store.find("a", tokens_of(10, 0), {10, 5, 1000, false}).prefix != nullptr);
     store.put(prefix_of(tokens_of(10, 4), 1000));
-    CHECK(store.find("a", tokens_of(10, 4), 10, 5, false).prefix == nullptr);
+    CHECK(store.find("a", tokens_of(10, 4), {10, 5, 1000, false}).prefix == nullptr);
     CHECK_EQ(store.n_memory_bytes(), uint64_t{3 * 141});
 }
 
@@ -146,12 +146,12 @@ TEST("files are found by the next store of the same decoder only") {
         PrefixStore store(in_folder(folder), "model=1");
         store.put(prefix_of(tokens_of(10, 1), 100));
         store.put(prefix_of(tokens_of(12, 2), 100));
-        CHECK(store.find("a", tokens_of(10, 1), 10, 0, false).prefix != nullptr); // written or not
+        CHECK(store.find("a", tokens_of(10, 1), {10, 0, 1000, false}).prefix != nullptr); // written or not
     }
     CHECK_EQ(folder.n_files(), size_t{2});
     PrefixStore again(in_folder(folder), "model=1");
     CHECK_EQ(again.n_entries(), size_t{2});
-    const auto found = again.find("a", tokens_of(12, 2), 12, 0, false);
+    const auto found = again.find("a", tokens_of(12, 2), {12, 0, 1000, false});
     CHECK(found.prefix != nullptr && found.prefix->state.size() == 100);
     CHECK_EQ(PrefixStore(in_folder(folder), "model=2").n_entries(), size_t{0});
     CHECK_EQ(folder.n_files(), size_t{2});
@@ -175,7 +175,7 @@ TEST("damaged and foreign files are passed over") {
                 .put('x');
         }
     }
-    CHECK(store.find("a", tokens_of(10, 1), 10, 0, false).prefix == nullptr);
+    CHECK(store.find("a", tokens_of(10, 1), {10, 0, 1000, false}).prefix == nullptr);
     CHECK_EQ(store.n_entries(), size_t{1});
 }
 

@@ -1,8 +1,10 @@
 #include "core/engine.h"
 #include "core/llama/adapter.h"
+#include "core/llama/adapters.h"
 #include "core/llama/backend.h"
 #include "core/llama/context.h"
 #include "core/llama/decoder.h"
+#include "core/llama/embedders.h"
 #include "core/llama/memory.h"
 #include "core/llama/model.h"
 #include "core/llama/row_sampler.h"
@@ -104,6 +106,92 @@ TEST("adapters load, are used and go while two engines decode over one model") {
     CHECK_EQ(from_first, kRequests * kTokens);
     CHECK_EQ(from_second, kRequests * kTokens);
     CHECK(n_adapters > 0);
+}
+
+TEST("outputs with adapters, texts and states at the same time in one engine") {
+    start_backend();
+    const Loaded loaded;
+    const auto engine = make_engine(loaded);
+    ContextParams computing;
+    computing.n_threads = 2;
+    LlamaEmbedders embedders(loaded.model.handle(), computing, 128, 64 << 20, nullptr);
+    std::atomic<bool> is_over{false};
+    std::atomic<int> n_texts{0};
+    std::atomic<int> n_states{0};
+    const auto embed = [&](size_t n_tokens) {
+        const auto events = std::make_shared<EventQueue>();
+        do {
+            embedders.need("mean", static_cast<int64_t>(n_tokens), [&](std::shared_ptr<Embedder> made) {
+                engine->add_embedder("mean", std::move(made));
+            });
+            EmbedRequest request;
+            request.embedder = "mean";
+            for (size_t end = n_tokens; end <= 4 * n_tokens; end += n_tokens) {
+                request.tokens.resize(end, static_cast<Token>(end % 500 + 10));
+                request.ends.push_back(end);
+            }
+            request.events = events;
+            engine->submit(std::move(request));
+            std::vector<Event> got;
+            while (got.empty()) {
+                events->wait_for(std::chrono::milliseconds(100));
+                got = events->take();
+            }
+            n_texts += got[0].values != nullptr && !got[0].error ? 4 : 0;
+        } while (!is_over);
+    };
+    const auto exchange = [&] {
+        const auto events = std::make_shared<EventQueue>();
+        do {
+            StateRequest request;
+            request.tokens = loaded.tokenizer->encode("Once upon a time, number 1", true, false);
+            request.events = events;
+            engine->submit(std::move(request));
+            events->wait_for(std::chrono::milliseconds(1000));
+            for (const Event& event : events->take()) {
+                if (event.state != nullptr && event.summary->n_prompt > 0) {
+                    StateRequest back;
+                    const auto* bytes = reinterpret_cast<const char*>(event.state->data());
+                    back.prefix =
+                        std::make_shared<const SavedPrefix>(decode_prefix({bytes, event.state->size()}));
+                    back.events = events;
+                    engine->submit(std::move(back));
+                    n_states++;
+                }
+            }
+        } while (!is_over);
+    };
+    std::vector<std::thread> others;
+    others.emplace_back(embed, 20);
+    others.emplace_back(embed, 200);
+    others.emplace_back(exchange);
+    AdapterSets sets;
+    int n_tokens = 0;
+    for (int round = 0; round < 2; round++) {
+        const auto adapter =
+            std::make_shared<Adapter>(loaded.model.handle(), kRoot + "/tests/model/fixtures/lora_demo.gguf");
+        const auto events = std::make_shared<EventQueue>();
+        for (int i = 0; i < kRequests; i++) {
+            Request request = make_request(loaded, events, i);
+            request.adapters = i % 2 == 0 ? nullptr : sets.get(*loaded.model.handle(), {{adapter, 1.0f}});
+            engine->submit(std::move(request));
+        }
+        for (int n_ended = 0; n_ended < kRequests;) {
+            events->wait_for(std::chrono::milliseconds(100));
+            for (const Event& event : events->take()) {
+                n_tokens += static_cast<int>(event.tokens.size());
+                n_ended += event.summary ? 1 : 0;
+            }
+        }
+        engine->drop_adapters();
+    }
+    is_over = true;
+    for (std::thread& other : others) {
+        other.join();
+    }
+    CHECK_EQ(n_tokens, 2 * kRequests * kTokens);
+    CHECK(n_texts > 0);
+    CHECK(n_states > 0);
 }
 
 TEST("engines over one model are closed by one thread while others submit and cancel") {

@@ -61,6 +61,16 @@ def test_bad_usage_is_exit_status_2(arguments: list[str]) -> None:
     assert "usage:" in result.stderr
 
 
+def test_an_adapter_changes_what_is_generated(lora_demo_path: Path) -> None:
+    lora = ("--lora", f"fr={lora_demo_path}")
+    plain = run(*STORY).stdout
+    changed = run(*STORY, *lora)
+    assert changed.returncode == 0, changed.stderr
+    assert changed.stdout != plain
+    assert run(*STORY, *lora, "--adapters", "fr=0").stdout == plain
+    assert "no adapter 'de'" in run(*STORY, *lora, "--adapters", "de=1").stderr
+
+
 def test_closed_pipe_is_no_traceback() -> None:
     command = f"{sys.executable} -m inllama.cli generate 'Once upon a time' --n-threads 1 | head -c 10"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)

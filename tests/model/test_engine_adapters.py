@@ -159,3 +159,24 @@ def test_chats_and_tasks_have_adapters_too(tuned: LLM) -> None:
 def test_a_reproducible_request_has_its_adapters(tuned: LLM) -> None:
     options = {**GREEDY, "reproducible": True}
     assert tuned.generate(PROMPT, **options, adapters={"fr": 1.0}).text != tuned.generate(PROMPT, **options).text
+
+
+def test_an_encoder_reads_the_prompt_with_the_adapters_too(t5: Model, tmp_path: Path) -> None:
+    target = "enc.blk.0.attn_v.weight"
+    tensors = tiny.halves(target, (64, 64))
+    path = tiny.write_lora(tmp_path / "lora.gguf", tensors, architecture="t5")
+    merged = tmp_path / "merged.gguf"
+    shutil.copy(t5.path, merged)
+    for tensor in gguf.GGUFReader(merged, "r+").tensors:
+        if tensor.name == target:
+            tensor.data[...] += 8.0 * tiny.added(tensors, target)
+    with Model(merged) as model, Engine(model, **EXACT) as engine:
+        expected = LLM(engine).generate("what is this about", **GREEDY).token_ids
+    with Engine(t5, **EXACT) as engine:
+        llm = LLM(engine)
+        plain = llm.generate("what is this about", **GREEDY).token_ids
+        engine.load_adapter("fr", path)
+        for _ in range(2):
+            assert llm.generate("what is this about", **GREEDY, adapters={"fr": 8.0}).token_ids == expected
+            assert llm.generate("what is this about", **GREEDY).token_ids == plain
+    assert plain != expected

@@ -12,6 +12,7 @@ from inllama.chat_outputs import ChatCompletion, ReasoningDelta, TextDelta, Tool
 from inllama.chat_params import ChatOptions
 from inllama.cli.console import Console, make_console
 from inllama.cli.flags import add_flags, flag_values
+from inllama.cli.lora import add_lora_flag, load_adapters
 from inllama.cli.tool_file import load_tools
 from inllama.conversation import Conversation
 from inllama.errors import InllamaError
@@ -57,6 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--tools", metavar="FILE", help="Python file; the model can call its functions that have type hints"
     )
+    add_lora_flag(parser)
     for cls in (ChatOptions, SamplingParams, RequestOptions, EngineOptions, ModelOptions):
         add_flags(parser, cls, without=_NOT_FLAGS)
     parser.set_defaults(run=run)
@@ -69,6 +71,7 @@ def run(parsed: argparse.Namespace) -> int:
     for cls in (SamplingParams, RequestOptions, ChatOptions):
         asked |= flag_values(parsed, cls)
     with LLM(parsed.model, **loading) as llm:
+        asked |= load_adapters(llm, parsed)
         talk = Dialogue(llm, make_console(), parsed.system, asked)
         if parsed.tools is not None:
             talk.command_tools(parsed.tools)

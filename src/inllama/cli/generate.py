@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from inllama.cli.flags import add_flags, flag_values
+from inllama.cli.lora import add_lora_flag, load_adapters
 from inllama.params import EngineOptions, ModelOptions, RequestOptions, SamplingParams
 
 _DEFAULT_MAX_TOKENS = 256
@@ -22,6 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "-m", "--model", default="demo", help="path of a GGUF file (default: the demo model inside the package)"
     )
+    add_lora_flag(parser)
     for cls in (SamplingParams, RequestOptions, EngineOptions, ModelOptions):
         add_flags(parser, cls, without=_NOT_FLAGS)
     parser.set_defaults(run=run)
@@ -40,11 +42,13 @@ def run(parsed: argparse.Namespace) -> int:
     loading = flag_values(parsed, EngineOptions) | flag_values(parsed, ModelOptions)
     asked = flag_values(parsed, SamplingParams) | flag_values(parsed, RequestOptions)
     asked.setdefault("max_tokens", _DEFAULT_MAX_TOKENS)
-    with LLM(parsed.model, **loading) as llm, llm.stream(prompt, **asked) as stream:
-        sys.stdout.write(prompt)
-        sys.stdout.flush()
-        for chunk in stream:
-            sys.stdout.write(chunk.text)
+    with LLM(parsed.model, **loading) as llm:
+        asked |= load_adapters(llm, parsed)
+        with llm.stream(prompt, **asked) as stream:
+            sys.stdout.write(prompt)
             sys.stdout.flush()
-        sys.stdout.write("\n")
+            for chunk in stream:
+                sys.stdout.write(chunk.text)
+                sys.stdout.flush()
+            sys.stdout.write("\n")
     return 0
