@@ -191,7 +191,6 @@ class TextWindows(Generic[T]):
     """The items of one call, read as they are wanted.
 
     Args:
-        engine: What will compute them.
         encoder: How an item becomes tokens.
         items: Any number.
         limits: What the engine makes of texts.
