@@ -113,25 +113,32 @@ void Engine::fit(const Request& request) {
         .with("n_ctx", traits_.has_encoder ? limit : limit + 1);
 }
 
-Ticket Engine::submit(Request request, bool is_waiting) {
-    check_usable();
-    fit(request);
-    auto active = std::make_shared<ActiveRequest>();
-    active->request = std::move(request);
-    active->control = std::make_shared<RequestControl>(bell_);
-    active->submitted = Clock::now();
+template<class Active, class Take> Ticket Engine::hand_over(Active& active, const Take& take) {
+    active.control = std::make_shared<RequestControl>(bell_);
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (is_closing_) {
             throw closed_error();
         }
-        check_room(is_waiting);
-        active->id = next_id++;
-        n_requests_++;
-        submitted_.push_back(active);
+        active.id = next_id++;
+        take();
     }
     bell_->ring();
-    return {active->id, active->control};
+    return {active.id, active.control};
+}
+
+Ticket Engine::submit(Request request, bool is_waiting) {
+    check_usable();
+    fit(request);
+    auto active = std::make_shared<ActiveRequest>();
+    active->request = std::move(request);
+    active->submitted = Clock::now();
+    const auto take = [&] {
+        check_room(is_waiting);
+        n_requests_++;
+        submitted_.push_back(active);
+    };
+    return hand_over(*active, take);
 }
 
 void Engine::check_room(bool is_waiting) {
@@ -169,36 +176,19 @@ Ticket Engine::submit(EmbedRequest request, bool is_waiting) {
         throw Error(ErrorKind::InsufficientMemoryError,
                     "there is no memory for the vectors; give fewer texts at once");
     }
-    active->control = std::make_shared<RequestControl>(bell_);
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (is_closing_) {
-            throw closed_error();
-        }
+    const auto take = [&] {
         check_room(is_waiting);
-        active->id = next_id++;
         n_requests_++;
         submitted_texts_.push_back(active);
-    }
-    bell_->ring();
-    return {active->id, active->control};
+    };
+    return hand_over(*active, take);
 }
 
 Ticket Engine::submit(StateRequest request) {
     check_usable();
     auto active = std::make_shared<ActiveState>();
     active->request = std::move(request);
-    active->control = std::make_shared<RequestControl>(bell_);
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (is_closing_) {
-            throw closed_error();
-        }
-        active->id = next_id++;
-        submitted_states_.push_back(active);
-    }
-    bell_->ring();
-    return {active->id, active->control};
+    return hand_over(*active, [&] { submitted_states_.push_back(active); });
 }
 
 void Engine::add_embedder(const std::string& name, std::shared_ptr<Embedder> embedder) {

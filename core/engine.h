@@ -77,6 +77,8 @@ class Engine {
     void check_process() const;
     void check_usable() const;
     void check_room(bool is_waiting);
+    // Gives a request its number and its way to the thread; `take` puts it where that looks, under the lock.
+    template<class Active, class Take> Ticket hand_over(Active& active, const Take& take);
     void fit(const Request& request);
     bool compute();
 

@@ -9,7 +9,7 @@ from inllama.errors import InvalidRequestError, UnsupportedError
 from inllama.options import split_keywords
 from inllama.params import EmbedOptions
 from inllama.request import is_one
-from inllama.texts import Progress, Text, TextEncoder, TextWindows, check_text_type
+from inllama.texts import Progress, Text, TextEncoder, TextLimits, TextWindows, check_text_type
 from inllama.vectors import TokenRows, VectorCall, VectorRows
 
 if TYPE_CHECKING:
@@ -45,15 +45,7 @@ class EmbedCall(VectorCall):
             )
         width = _width(asked, limits.n_values)
         self._rows = VectorRows(width, items, out)
-        windows = TextWindows(
-            TextEncoder(engine, asked.prefix),
-            items,
-            limits,
-            _request(asked, width),
-            truncate=asked.truncate,
-            timeout_s=asked.timeout_s,
-        )
-        super().__init__(windows, self._rows, items, progress)
+        super().__init__(_windows(engine, asked, items, limits, width), self._rows, items, progress)
 
     def result(self) -> Vectors:
         """Return the vectors, ``(n, n_values)``; of one text, ``(n_values,)``."""
@@ -73,15 +65,7 @@ class EmbedTokensCall(VectorCall):
         limits = engine.text_limits("none")
         width = _width(asked, limits.n_values)
         self._rows = TokenRows(width)
-        windows = TextWindows(
-            TextEncoder(engine, asked.prefix),
-            items,
-            limits,
-            _request(asked, width),
-            truncate=asked.truncate,
-            timeout_s=asked.timeout_s,
-        )
-        super().__init__(windows, self._rows, items, None)
+        super().__init__(_windows(engine, asked, items, limits, width), self._rows, items, None)
 
     def result(self) -> Vectors | list[Vectors]:
         """Return an array for each text, ``(n_tokens, n_values)``; of one text, the array."""
@@ -115,5 +99,14 @@ def _width(asked: EmbedOptions, n_values: int) -> int:
     return asked.dimensions or n_values
 
 
-def _request(asked: EmbedOptions, width: int) -> dict[str, object]:
-    return {"dimensions": width, "normalize": asked.normalize, "priority": asked.priority}
+def _windows(
+    engine: Engine, asked: EmbedOptions, items: Iterable[Text], limits: TextLimits, width: int
+) -> TextWindows[Text]:
+    return TextWindows(
+        TextEncoder(engine, asked.prefix),
+        items,
+        limits,
+        {"dimensions": width, "normalize": asked.normalize, "priority": asked.priority},
+        truncate=asked.truncate,
+        timeout_s=asked.timeout_s,
+    )

@@ -92,6 +92,24 @@ def test_adapters_are_loaded_and_unloaded_while_others_go_on(llm: LLM, lora_demo
     assert llm.generate(PROMPT, **long, adapters={"fr": 1.0}).text == found
 
 
+def test_several_adapters_at_once_add_up(llm: LLM, exact_demo_path: Path, tmp_path: Path) -> None:
+    width = llm.model.n_embd
+    merged = tmp_path / "merged.gguf"
+    shutil.copy(exact_demo_path, merged)
+    parts = {name: tiny.halves(f"blk.{layer}.attn_q.weight", (width, width)) for layer, name in enumerate("ab")}
+    scales = {"a": 1.0, "b": 3.0}
+    for layer, (name, tensors) in enumerate(parts.items()):
+        llm.engine.load_adapter(name, tiny.write_lora(tmp_path / f"{name}.gguf", tensors))
+        for tensor in gguf.GGUFReader(merged, "r+").tensors:
+            if tensor.name == f"blk.{layer}.attn_q.weight":
+                tensor.data[...] += scales[name] * tiny.added(tensors, tensor.name)
+    with Model(merged) as model, Engine(model, **EXACT) as engine:
+        expected = LLM(engine).generate(PROMPT, **GREEDY).text
+    assert llm.generate(PROMPT, **GREEDY, adapters=scales).text == expected
+    others = [llm.generate(PROMPT, **GREEDY, adapters=one).text for one in ({}, {"a": 1.0}, {"b": 3.0})]
+    assert expected not in others
+
+
 def test_another_file_of_the_same_name_is_another_adapter(tuned: LLM, tmp_path: Path) -> None:
     long = PROMPT * 8
     before = tuned.generate(long, **GREEDY, adapters={"fr": 1.0}).text
