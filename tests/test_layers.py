@@ -166,14 +166,29 @@ def test_only_the_command_line_imports_the_command_line(path: Path) -> None:
         assert [name for name in imports(path) if name.startswith("inllama.cli")] == []
 
 
-# What an extra installs, and the only file that may know it.
-EXTRAS = {"src/inllama/cli/console.py": {"rich", "prompt_toolkit"}}
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_only_the_command_line_and_the_server_import_the_server(path: Path) -> None:
+    # The package itself has some of it under its own name, loaded when somebody asks.
+    if not {"cli", "server"} & set(path.relative_to(PACKAGE).parts) and path != PACKAGE / "__init__.py":
+        assert [name for name in imports(path) if name.startswith("inllama.server")] == []
+
+
+# What an extra installs, and the only places that may know it.
+EXTRAS = {
+    "src/inllama/cli/console.py": {"rich", "prompt_toolkit"},
+    "src/inllama/server": {"starlette", "pydantic", "prometheus_client"},
+    "src/inllama/server/__init__.py": {"starlette", "pydantic", "prometheus_client", "uvicorn"},
+    "src/inllama/server/in_process.py": {"starlette", "openai"},
+    "src/inllama/server/listen.py": {"uvicorn"},
+    "src/inllama/server/protocol.py": {"uvicorn"},
+}
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_package_needs_numpy_and_nothing_else(path: Path) -> None:
     tops = {name.partition(".")[0] for name in imports(path)}
-    assert tops - set(sys.stdlib_module_names) <= {"inllama", "numpy"} | EXTRAS.get(name_of(path), set())
+    known = EXTRAS.get(name_of(path), EXTRAS.get(layer(path), set()))
+    assert tops - set(sys.stdlib_module_names) <= {"inllama", "numpy"} | known
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)

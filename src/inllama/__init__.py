@@ -86,6 +86,7 @@ if _TYPE_CHECKING:
     from inllama.async_conversation import AsyncConversation, AsyncTurn
     from inllama.async_llm import AsyncLLM
     from inllama.async_stream import AsyncTextStream
+    from inllama.server.in_process import async_openai_client, openai_client
 
 __version__ = _build_config.VERSION
 
@@ -156,26 +157,33 @@ __all__ = [
     "UnsupportedError",
     "Usage",
     "__version__",
+    "async_openai_client",
     "build_info",
     "devices",
+    "openai_client",
     "samplers",
 ]
 
-# They need asyncio, which takes as long to import as everything else.
+# They need asyncio, which takes as long to import as everything else, or an extra.
 _LATER = {
     "AsyncChatStream": "inllama.async_chat_stream",
     "AsyncConversation": "inllama.async_conversation",
     "AsyncLLM": "inllama.async_llm",
     "AsyncTextStream": "inllama.async_stream",
     "AsyncTurn": "inllama.async_conversation",
+    "async_openai_client": "inllama.server.in_process",
+    "openai_client": "inllama.server.in_process",
 }
+_LATER_MODULES = ("server", "testing")
 
 
 def __getattr__(name: str) -> _Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'inllama' has no attribute {name!r}")
     import importlib
 
+    if name in _LATER_MODULES:
+        return importlib.import_module(f"inllama.{name}")
+    if name not in _LATER:
+        raise AttributeError(f"module 'inllama' has no attribute {name!r}")
     public = getattr(importlib.import_module(_LATER[name]), name)
     public.__module__ = "inllama"
     globals()[name] = public

@@ -246,16 +246,8 @@ def _plain_choice(choice: ChatChoice) -> dict[str, Any]:
         "index": choice.index,
         "message": choice.message.to_dict(),
         "finish_reason": choice.finish_reason,
-        "logprobs": None if choice.logprobs is None else {"content": [_plain_token(one) for one in choice.logprobs]},
+        "logprobs": None if choice.logprobs is None else {"content": [one.to_dict() for one in choice.logprobs]},
     }
     if choice.message.parse_error is not None:
         plain["parse_error"] = choice.message.parse_error
     return plain
-
-
-def _plain_token(one: TokenLogprob) -> dict[str, Any]:
-    return {**_plain_alternative(one), "top_logprobs": [_plain_alternative(other) for other in one.top]}
-
-
-def _plain_alternative(one: TokenLogprob) -> dict[str, Any]:
-    return {"token": one.piece.decode("utf-8", "replace"), "bytes": list(one.piece), "logprob": one.logprob}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -72,6 +73,13 @@ class TokenLogprob:
     piece: bytes
     logprob: float
     top: tuple[TokenLogprob, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the shape that it has in an OpenAI chat completion."""
+        return {**self._named(), "top_logprobs": [other._named() for other in self.top]}
+
+    def _named(self) -> dict[str, Any]:
+        return {"token": self.piece.decode("utf-8", "replace"), "bytes": list(self.piece), "logprob": self.logprob}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,7 @@ class Completion:
                     "index": choice.index,
                     "text": choice.text,
                     "finish_reason": choice.finish_reason,
-                    "logprobs": _logprobs_of(choice),
+                    "logprobs": None if choice.logprobs is None else plain_logprobs(choice.logprobs),
                 }
                 for choice in self.choices
             ],
@@ -194,19 +202,23 @@ class Chunk:
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
-def _logprobs_of(choice: Choice) -> dict[str, Any] | None:
-    if choice.logprobs is None:
-        return None
+def plain_logprobs(logprobs: Sequence[TokenLogprob], first_offset: int = 0) -> dict[str, Any]:
+    """Return the shape that they have in an OpenAI text completion.
+
+    Args:
+        logprobs: Of tokens that follow each other.
+        first_offset: Characters of the text before them.
+    """
     characters = codecs.getincrementaldecoder("utf-8")("replace")
-    offsets, n_characters = [], 0
-    for one in choice.logprobs:
+    offsets, n_characters = [], first_offset
+    for one in logprobs:
         offsets.append(n_characters)
         n_characters += len(characters.decode(one.piece))
     return {
-        "tokens": [_spelling(one) for one in choice.logprobs],
-        "token_logprobs": [one.logprob for one in choice.logprobs],
+        "tokens": [_spelling(one) for one in logprobs],
+        "token_logprobs": [one.logprob for one in logprobs],
         # The chosen token is there too, whether or not it is one of the likeliest.
-        "top_logprobs": [{_spelling(other): other.logprob for other in (*one.top, one)} for one in choice.logprobs],
+        "top_logprobs": [{_spelling(other): other.logprob for other in (*one.top, one)} for one in logprobs],
         "text_offset": offsets,
     }
 

@@ -124,6 +124,7 @@ class VectorCall:
         self._n_expected = len(texts) if isinstance(texts, Sized) else None
         self._progress = progress
         self._n_done = 0
+        self.n_tokens = 0  # of the texts that are done
 
     def next(self) -> PreparedTexts | None:
         """Return the next window; ``None``: there is no more."""
@@ -136,6 +137,7 @@ class VectorCall:
             raise self.placed(window, error)
         self._sink.place(window, values)
         self._n_done += len(window.texts)
+        self.n_tokens += sum(map(len, window.texts))
         if self._progress is not None:
             self._progress(self._n_done, self._n_expected)
 

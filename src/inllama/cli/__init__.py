@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from inllama.cli import chat, doctor, embed, generate
+from inllama.cli import chat, doctor, embed, generate, serve
 from inllama.errors import InllamaError
 
 
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     generate.add_parser(commands)
     chat.add_parser(commands)
     embed.add_parser(commands)
+    serve.add_parser(commands)
     doctor.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:

@@ -1,0 +1,168 @@
+"""The events of a response that is being generated, in OpenAI's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from inllama.chat_outputs import ChatCompletion, ChatEvent, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta
+from inllama.server.event_text import named_event
+from inllama.server.failures import Failure
+from inllama.server.response_items import ItemNames, call_item, reasoning_item, text_item, text_part
+
+
+class ResponseEvents:
+    """Writes events: an item begins, grows and ends before the next one begins.
+
+    Args:
+        names: Ids of the items.
+        snapshot: Returns the response with a status, as it is before it has an output.
+        finish: Returns the response that a completion becomes.
+    """
+
+    def __init__(
+        self,
+        names: ItemNames,
+        snapshot: Callable[[str], dict[str, Any]],
+        finish: Callable[[ChatCompletion[Any]], dict[str, Any]],
+    ) -> None:
+        self._names = names
+        self._snapshot = snapshot
+        self._finish = finish
+        self._n_events = 0
+        self._n_items = 0
+        self._open: _Item | None = None
+
+    def start(self, n_prompt: int) -> bytes:
+        """That the response was made, and that it is computed."""
+        response = self._snapshot("in_progress")
+        return self._write("response.created", response=response) + self._write(
+            "response.in_progress", response=response
+        )
+
+    def event(self, event: ChatEvent) -> bytes:
+        """A piece of an item, with what opens it."""
+        if isinstance(event, ReasoningDelta):
+            return self._enter(_Reasoning(self._names.of("rs"))) + self._add(event.text)
+        if isinstance(event, TextDelta):
+            return self._enter(_Text(self._names.of("msg"))) + self._add(
+                event.text, logprobs=[one.to_dict() for one in event.logprobs]
+            )
+        if isinstance(event, ToolCallDelta):
+            call = _Call(self._names.of("fc", event.call_index), event.id or "", event.name or "")
+            return self._enter(call) + (self._add(event.arguments) if event.arguments else b"")
+        return self._leave()
+
+    def end(self, completion: ChatCompletion[Any]) -> bytes:
+        """The whole response."""
+        return self.completed(self._finish(completion))
+
+    def completed(self, response: dict[str, Any]) -> bytes:
+        """The same, of a response that is there already."""
+        return self._write(f"response.{response['status']}", response=response)
+
+    def failed(self, failure: Failure) -> bytes:
+        """The end of a response that failed."""
+        error = {"code": "server_error" if failure.status >= 500 else failure.code, "message": failure.message}
+        return self._write("response.failed", response={**self._snapshot("failed"), "error": error})
+
+    def _enter(self, item: _Item) -> bytes:
+        if self._open is not None and self._open.name == item.name:
+            return b""
+        left = self._leave()
+        self._open = item
+        added = self._write("response.output_item.added", output_index=self._n_items, item=item.item("in_progress"))
+        return left + added + self._part("added")
+
+    def _add(self, delta: str, **more: Any) -> bytes:
+        assert self._open is not None
+        self._open.text += delta
+        return self._write(self._open.delta, **self._place(), delta=delta, **(more if self._open.has_logprobs else {}))
+
+    def _leave(self) -> bytes:
+        item = self._open
+        if item is None:
+            return b""
+        done = self._write(item.done, **self._place(), **item.whole()) + self._part("done")
+        ended = self._write("response.output_item.done", output_index=self._n_items, item=item.item("completed"))
+        self._open = None
+        self._n_items += 1
+        return done + ended
+
+    def _part(self, what: str) -> bytes:
+        assert self._open is not None
+        part = self._open.part()
+        return b"" if part is None else self._write(f"response.content_part.{what}", **self._place(), part=part)
+
+    def _place(self) -> dict[str, Any]:
+        assert self._open is not None
+        place = {"item_id": self._open.name, "output_index": self._n_items}
+        return place if self._open.part() is None else {**place, "content_index": 0}
+
+    def _write(self, kind: str, **fields: Any) -> bytes:
+        number = self._n_events
+        self._n_events += 1
+        return named_event(kind, {"type": kind, "sequence_number": number, **fields})
+
+
+class _Item:
+    """An item that grows."""
+
+    delta: str
+    done: str
+    has_logprobs = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = ""
+
+    def item(self, status: str) -> dict[str, Any]:
+        """The item as it is."""
+        raise NotImplementedError
+
+    def part(self) -> dict[str, Any] | None:
+        """Its only part, if it has parts."""
+        return None
+
+    def whole(self) -> dict[str, Any]:
+        """What the event of its end says."""
+        return {"text": self.text}
+
+
+class _Reasoning(_Item):
+    delta, done = "response.reasoning_text.delta", "response.reasoning_text.done"
+
+    def item(self, status: str) -> dict[str, Any]:
+        return reasoning_item(self.name, self.text, status=status)
+
+    def part(self) -> dict[str, Any]:
+        return {"type": "reasoning_text", "text": self.text}
+
+
+class _Text(_Item):
+    delta, done = "response.output_text.delta", "response.output_text.done"
+    has_logprobs = True
+
+    def item(self, status: str) -> dict[str, Any]:
+        return text_item(self.name, self.text or None, status=status)
+
+    def part(self) -> dict[str, Any]:
+        return text_part(self.text)
+
+    def whole(self) -> dict[str, Any]:
+        return {"text": self.text, "logprobs": []}
+
+
+class _Call(_Item):
+    delta, done = "response.function_call_arguments.delta", "response.function_call_arguments.done"
+
+    def __init__(self, name: str, call_id: str, function: str) -> None:
+        super().__init__(name)
+        self._call_id = call_id
+        self._function = function
+
+    def item(self, status: str) -> dict[str, Any]:
+        return call_item(self.name, ToolCall(self._call_id, self._function, {}, self.text), status=status)
+
+    def whole(self) -> dict[str, Any]:
+        return {"arguments": self.text, "name": self._function}

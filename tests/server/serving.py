@@ -1,0 +1,30 @@
+"""An app under the project's own HTTP server, on a free port of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from inllama import Engine
+from inllama.server.listen import Server, make_server, run_in_thread
+
+
+@contextmanager
+def running(engine: Engine, **options: Any) -> Generator[Server, None, None]:
+    """Serve an engine; what is still running at the end is cut off."""
+    server = make_server(engine, **{"port": 0, "drain_s": 0.0, **options})
+    thread = run_in_thread(server)
+    try:
+        yield server
+    finally:
+        server.drain()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@contextmanager
+def served(engine: Engine, **options: Any) -> Generator[str, None, None]:
+    """The same; yields the address."""
+    with running(engine, **options) as server:
+        yield server.url
