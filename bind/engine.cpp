@@ -158,6 +158,8 @@ class LlamaEngine : public PyEngine {
     AdapterSets adapters_;
 };
 
+} // namespace
+
 DecoderParams decoder_params(const nb::dict& options) {
     DecoderParams params;
     params.context.n_ctx = option<std::optional<int64_t>>(options, "n_ctx");
@@ -170,6 +172,8 @@ DecoderParams decoder_params(const nb::dict& options) {
     params.is_split = option<std::string>(options, "kv_mode") == "split";
     return params;
 }
+
+namespace {
 
 void construct(LlamaEngine* self, const PyModel& model, const nb::dict& options, const PyFaults* faults) {
     const DecoderParams decoding = decoder_params(options);

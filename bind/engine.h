@@ -5,6 +5,7 @@
 #include "bind/structure.h"
 #include "core/engine.h"
 #include "core/fake_decoder.h"
+#include "core/llama/decoder.h"
 #include "core/xgrammar/compiler.h"
 
 #include <cstdint>
@@ -75,6 +76,9 @@ PyEngine::SamplerMaker masked(PyEngine::SamplerMaker inner, const nb::dict& requ
 // Compiles a grammar of any kind. Throws as PyEngine::structure.
 PyStructure compiled_structure(StructureCompiler& compiler, const std::string& kind, const GbnfSource& source,
                                const StructureCompiler::FindToken& find_token);
+
+// What a decoder of llama.cpp is made with.
+DecoderParams decoder_params(const nb::dict& options);
 
 // The options that do not depend on what computes.
 EngineParams engine_params(const nb::dict& options);

@@ -4,6 +4,7 @@
 #include "bind/call.h"
 #include "bind/model.h"
 #include "bind/module.h"
+#include "bind/progress.h"
 #include "core/error.h"
 #include "core/llama/tokenizer.h"
 #include "core/llama/vocab.h"
@@ -14,56 +15,9 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <chrono>
-#include <exception>
-
 namespace inllama {
 
-namespace {
-
-// Tells Python how far a load is, and stops it for False, an exception or Ctrl-C.
-class Progress {
-  public:
-    explicit Progress(nb::object callback) : callback_(std::move(callback)) {}
-
-    // On the loading thread, which has released the GIL.
-    bool operator()(float progress) {
-        const auto now = std::chrono::steady_clock::now();
-        if (progress > 0.0f && progress < 1.0f && now - last_ < std::chrono::milliseconds(20)) {
-            return true;
-        }
-        last_ = now;
-        if (is_exiting()) {
-            return false;
-        }
-        const nb::gil_scoped_acquire gil;
-        try {
-            if (PyErr_CheckSignals() != 0) {
-                throw nb::python_error();
-            }
-            if (callback_.is_none()) {
-                return true;
-            }
-            return !callback_(progress).is(nb::borrow(Py_False));
-        } catch (...) {
-            thrown_ = std::current_exception();
-            return false;
-        }
-    }
-
-    void rethrow() {
-        if (thrown_) {
-            std::rethrow_exception(std::exchange(thrown_, nullptr));
-        }
-    }
-
-  private:
-    nb::object callback_;
-    std::chrono::steady_clock::time_point last_;
-    std::exception_ptr thrown_;
-};
-
-std::optional<int64_t> layers(nb::handle gpu_layers) {
+std::optional<int64_t> layers_of(nb::handle gpu_layers) {
     if (nb::isinstance<nb::str>(gpu_layers) && nb::str(gpu_layers).equal(nb::str("auto"))) {
         return std::nullopt;
     }
@@ -74,6 +28,8 @@ std::optional<int64_t> layers(nb::handle gpu_layers) {
     const long long n = PyLong_AsLongLongAndOverflow(gpu_layers.ptr(), &is_beyond);
     return is_beyond > 0 ? INT64_MAX : is_beyond < 0 ? INT64_MIN : static_cast<int64_t>(n);
 }
+
+namespace {
 
 MetadataValue metadata_value(nb::handle value) {
     if (PyBool_Check(value.ptr())) {
@@ -97,6 +53,8 @@ MetadataValue metadata_value(nb::handle value) {
     return static_cast<int64_t>(integer);
 }
 
+} // namespace
+
 std::map<std::string, MetadataValue> metadata_values(const nb::dict& entries) {
     std::map<std::string, MetadataValue> values;
     for (const auto& [key, value] : entries) {
@@ -104,6 +62,8 @@ std::map<std::string, MetadataValue> metadata_values(const nb::dict& entries) {
     }
     return values;
 }
+
+namespace {
 
 constexpr const char* kInitSignature =
     "def __init__(self, path: str | os.PathLike[str], *, gpu_layers: int | typing.Literal['auto'] = 'auto', "
@@ -199,7 +159,7 @@ void bind_model(nb::module_& m) {
                bool check_tensors, bool repack, nb::object progress) {
                 Progress watch(progress);
                 ModelParams params;
-                params.gpu_layers = layers(gpu_layers);
+                params.gpu_layers = layers_of(gpu_layers);
                 params.load_mode = std::move(load_mode);
                 params.split_mode = std::move(split_mode);
                 params.devices = std::move(devices);

@@ -30,4 +30,9 @@ class PyModel : public Model {
     mutable std::shared_ptr<StructureCompiler> structures_;
 };
 
+// A number of layers, or "auto". Throws TypeError.
+std::optional<int64_t> layers_of(nb::handle gpu_layers);
+// Replaced entries of a model's metadata.
+std::map<std::string, MetadataValue> metadata_values(const nb::dict& entries);
+
 } // namespace inllama

@@ -24,4 +24,7 @@ NB_MODULE(_core, m) {
     inllama::bind_event_queue(m);
     inllama::bind_engine(m);
     inllama::bind_fake_engine(m);
+    inllama::bind_estimate(m);
+    inllama::bind_quantize(m);
+    inllama::bind_gguf(m);
 }

@@ -28,5 +28,8 @@ void bind_structure(nb::module_& m);
 void bind_event_queue(nb::module_& m);
 void bind_engine(nb::module_& m);
 void bind_fake_engine(nb::module_& m);
+void bind_estimate(nb::module_& m);
+void bind_quantize(nb::module_& m);
+void bind_gguf(nb::module_& m);
 
 } // namespace inllama

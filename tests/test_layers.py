@@ -176,6 +176,11 @@ def test_only_the_command_line_and_the_server_import_the_server(path: Path) -> N
 # What an extra installs, and the only places that may know it.
 EXTRAS = {
     "src/inllama/cli/console.py": {"rich", "prompt_toolkit"},
+    "src/inllama/cli/progress.py": {"rich"},
+    "src/inllama/hub/progress.py": {"tqdm"},
+    "src/inllama/hub/refusals.py": {"huggingface_hub"},
+    "src/inllama/hub/repository.py": {"huggingface_hub"},
+    "src/inllama/hub/transfer.py": {"huggingface_hub", "filelock"},
     "src/inllama/server": {"starlette", "pydantic", "prometheus_client"},
     "src/inllama/server/__init__.py": {"starlette", "pydantic", "prometheus_client", "uvicorn"},
     "src/inllama/server/in_process.py": {"starlette", "openai"},

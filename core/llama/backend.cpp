@@ -9,12 +9,16 @@ namespace inllama {
 namespace {
 
 thread_local ErrorCapture* current_capture = nullptr;
+thread_local LogTap* current_tap = nullptr;
 
-// Called on any thread, without the GIL and inside C frames: it must not throw or lock.
+// Called on any thread, without the GIL and inside C frames: it must not lock, and throw only for a tap.
 void on_log(ggml_log_level level, const char* text, void*) {
     log_ring().push(static_cast<int>(level), text);
     if (current_capture != nullptr) {
         current_capture->append(static_cast<int>(level), text);
+    }
+    if (current_tap != nullptr) {
+        current_tap->see(text);
     }
 }
 
@@ -54,6 +58,27 @@ ErrorCapture::ErrorCapture() : outer_(current_capture) {
 
 ErrorCapture::~ErrorCapture() {
     current_capture = outer_;
+}
+
+LogTap::LogTap(std::function<void(const char*)> function)
+    : outer_(current_tap), function_(std::move(function)) {
+    current_tap = this;
+}
+
+LogTap::~LogTap() {
+    current_tap = outer_;
+}
+
+void LogTap::see(const char* line) {
+    if (has_thrown_) {
+        return; // while llama.cpp says that it failed
+    }
+    try {
+        function_(line);
+    } catch (...) {
+        has_thrown_ = true;
+        throw;
+    }
 }
 
 void ErrorCapture::append(int level, const char* text) {

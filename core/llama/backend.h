@@ -4,6 +4,7 @@
 #include "core/log_ring.h"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,26 @@ class ErrorCapture {
     ErrorCapture* outer_;
     std::string errors_;
     bool in_error_ = false;
+};
+
+// Sees every line that llama.cpp logs on this thread while it lives. What the function throws goes through
+// llama.cpp: only where the code between is known to bear it.
+class LogTap {
+  public:
+    explicit LogTap(std::function<void(const char*)> function);
+    ~LogTap();
+    LogTap(const LogTap&) = delete;
+    LogTap& operator=(const LogTap&) = delete;
+
+    // For the log callback.
+    void see(const char* line);
+    // Whether the function threw: llama.cpp may have caught it.
+    bool has_thrown() const { return has_thrown_; }
+
+  private:
+    LogTap* outer_;
+    std::function<void(const char*)> function_;
+    bool has_thrown_ = false;
 };
 
 struct Device {

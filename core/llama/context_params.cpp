@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/llama/choice.h"
+#include "core/llama/native_text.h"
 #include "core/platform/cpu.h"
 #include "core/platform/memory.h"
 
@@ -115,6 +116,17 @@ void check_kv_types(const ModelHandle& model, const llama_context_params& native
             ErrorKind::UnsupportedError,
             "quantized kv_type_k or kv_type_v needs flash attention; set flash_attention='on' or use f16")
             .with("option", std::string("flash_attention"));
+    }
+}
+
+// Vectors are copied with a width that these graphs do not make.
+void check_embeddings(const ModelHandle& model, const llama_context_params& native) {
+    const std::string architecture = read_text([&](char* text, size_t size) {
+        return llama_model_meta_val_str(model.model, "general.architecture", text, size);
+    });
+    if (native.embeddings && (architecture == "deepseek4" || architecture == "qwen4exp")) {
+        throw Error(ErrorKind::UnsupportedError,
+                    "models of architecture " + architecture + " give no embeddings");
     }
 }
 
@@ -255,6 +267,7 @@ llama_context_params to_llama(const ModelHandle& model, const ContextParams& par
         static_cast<uint32_t>(checked("yarn_orig_ctx", params.yarn_orig_ctx, 0, kMaxCells, "tokens"));
     check_sizes(native);
     fit_mean_pooling(model, native);
+    check_embeddings(model, native);
     check_pooling(model, native);
     check_encoder(model, native);
     check_kv_types(model, native);

@@ -44,21 +44,6 @@ bool has_place_apart(const ModelHandle& model, const DecoderParams& params) {
            params.max_running < static_cast<int>(llama_max_parallel_sequences());
 }
 
-ContextParams context_params(const ModelHandle& model, const DecoderParams& params) {
-    ContextParams made = params.context;
-    const bool is_encoder_decoder = llama_model_has_encoder(model.model);
-    const int n_running = is_encoder_decoder ? 1 : params.max_running;
-    made.n_seq_max = n_running + (can_copy_states(model.model) && !params.is_split ? kSnapshots : 0);
-    if (has_place_apart(model, params)) {
-        made.n_seq_max++;
-    }
-    made.n_batch = std::max<int64_t>(params.step_rows, made.n_seq_max);
-    made.n_ubatch = made.n_batch;
-    made.n_outputs_max = std::min<int64_t>(made.n_batch, made.n_seq_max + kScoredRows);
-    made.kv_unified = !params.is_split;
-    return made;
-}
-
 MemoryKind kind_of(const ModelHandle& model, llama_memory_t memory) {
     if (llama_model_has_encoder(model.model)) {
         return MemoryKind::whole;
@@ -102,8 +87,23 @@ bool generates_text(const ModelHandle& model) {
     return model.vocab_only || (llama_model_has_decoder(model.model) && model.model->output != nullptr);
 }
 
+ContextParams decoder_context_params(const ModelHandle& model, const DecoderParams& params) {
+    ContextParams made = params.context;
+    const bool is_encoder_decoder = llama_model_has_encoder(model.model);
+    const int n_running = is_encoder_decoder ? 1 : params.max_running;
+    made.n_seq_max = n_running + (can_copy_states(model.model) && !params.is_split ? kSnapshots : 0);
+    if (has_place_apart(model, params)) {
+        made.n_seq_max++;
+    }
+    made.n_batch = std::max<int64_t>(params.step_rows, made.n_seq_max);
+    made.n_ubatch = made.n_batch;
+    made.n_outputs_max = std::min<int64_t>(made.n_batch, made.n_seq_max + kScoredRows);
+    made.kv_unified = !params.is_split;
+    return made;
+}
+
 LlamaDecoder::LlamaDecoder(const std::shared_ptr<ModelHandle>& model, const DecoderParams& params)
-    : handle_(std::make_shared<ContextHandle>(model, context_params(*model, params))) {
+    : handle_(std::make_shared<ContextHandle>(model, decoder_context_params(*model, params))) {
     llama_memory_t memory = llama_get_memory(handle_->context);
     if (memory == nullptr || !llama_model_has_decoder(model->model)) {
         throw Error(ErrorKind::UnsupportedError, "this model generates no text: it has no decoder");

@@ -22,6 +22,9 @@ struct DecoderParams {
 // be refused by whoever wants to compute.
 bool generates_text(const ModelHandle& model);
 
+// The context of a decoder over a model.
+ContextParams decoder_context_params(const ModelHandle& model, const DecoderParams& params);
+
 // Owns a context. Sequences, rows and positions come from the engine's own account, so they are not checked
 // again.
 class LlamaDecoder : public Decoder {

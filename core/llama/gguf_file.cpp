@@ -1,6 +1,11 @@
 #include "core/llama/gguf_file.h"
 
 #include "core/checksum.h"
+#include "core/gguf_rules.h"
+
+#include <ggml.h>
+// The tensors of a model are in no public function.
+#include <llama-model.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -10,12 +15,6 @@
 #include <vector>
 
 namespace inllama {
-
-Error load_error(const std::string& path, const std::string& reason) {
-    return Error(ErrorKind::ModelLoadError, "could not load " + path + ": " + reason)
-        .with("path", path)
-        .with("reason", reason);
-}
 
 namespace {
 
@@ -73,36 +72,62 @@ std::string file_fingerprint(const std::string& path) {
     return text.str();
 }
 
+std::unique_ptr<Gguf> CheckedFiles::add(const std::string& path) {
+    RegularFile file(path);
+    auto header = std::make_unique<Gguf>(file);
+    files_.emplace_back(path, file.identity());
+    return header;
+}
+
+CheckedFiles CheckedFiles::of_model(const std::string& path) {
+    CheckedFiles files;
+    const std::unique_ptr<Gguf> first = files.add(path);
+    check_gguf_model(*first);
+    const uint32_t n = gguf_files(*first);
+    const std::vector<std::string> paths = files_of(path);
+    // With another name, llama.cpp does not look for the others and says so.
+    for (uint32_t i = 1; i < n && n == paths.size(); i++) {
+        check_gguf_part(*files.add(paths[i]), i);
+    }
+    return files;
+}
+
+CheckedFiles CheckedFiles::of_adapter(const std::string& path, const llama_model& model) {
+    CheckedFiles files;
+    const std::unique_ptr<Gguf> file = files.add(path);
+    check_gguf_adapter(*file);
+    for (const GgufTensor& half : file->tensors()) {
+        constexpr size_t kEnd = sizeof(".lora_a") - 1;
+        const size_t n_name = half.name.size() > kEnd ? half.name.size() - kEnd : 0;
+        const std::string_view end = half.name.substr(n_name);
+        const ggml_tensor* weight = model.get_tensor(std::string(half.name.substr(0, n_name)).c_str());
+        if (weight != nullptr && (end == ".lora_a" || end == ".lora_b") &&
+            half.dimensions[2] != weight->ne[2]) {
+            file->fail("tensor " + std::string(half.name), "has another number of experts than the weight");
+        }
+    }
+    return files;
+}
+
+void CheckedFiles::check_unchanged() const {
+    for (const auto& [path, identity] : files_) {
+        inllama::check_unchanged(path, identity);
+    }
+}
+
 void check_gguf_file(const std::string& path) {
-    if (path.find('\0') != std::string::npos) {
-        throw Error(ErrorKind::InvalidRequestError, "the path contains a NUL byte");
+    CheckedFiles::of_model(path);
+}
+
+std::vector<NativeTensorType> native_tensor_types() {
+    std::vector<NativeTensorType> types;
+    for (int i = 0; i < GGML_TYPE_COUNT; i++) {
+        const auto type = static_cast<ggml_type>(i);
+        types.push_back({static_cast<uint32_t>(i),
+                         ggml_type_name(type) == nullptr ? "" : ggml_type_name(type), ggml_blck_size(type),
+                         ggml_type_size(type)});
     }
-    std::error_code failed;
-    const auto status = std::filesystem::status(path, failed);
-    if (status.type() == std::filesystem::file_type::not_found) {
-        throw load_error(path, "there is no such file");
-    }
-    if (failed) {
-        throw load_error(path, failed.message());
-    }
-    if (status.type() == std::filesystem::file_type::directory) {
-        throw load_error(path, "it is a directory; give the path of a .gguf file");
-    }
-    if (status.type() != std::filesystem::file_type::regular) {
-        throw load_error(path, "it is not a regular file");
-    }
-    std::ifstream file(path, std::ios::binary);
-    if (!file) {
-        throw load_error(path, "it cannot be opened for reading; check its permissions");
-    }
-    char magic[4] = {};
-    file.read(magic, sizeof(magic));
-    if (file.gcount() == 0) {
-        throw load_error(path, "it is empty");
-    }
-    if (file.gcount() < 4 || std::string(magic, 4) != "GGUF") {
-        throw load_error(path, "it is not a GGUF file (it does not start with 'GGUF')");
-    }
+    return types;
 }
 
 } // namespace inllama

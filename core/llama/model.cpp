@@ -63,7 +63,7 @@ const llama_vocab* ModelHandle::vocab() const {
 }
 
 Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
-    check_gguf_file(path);
+    const CheckedFiles files = CheckedFiles::of_model(path);
     start_backend();
     bool cancelled = false;
     ModelParams watched = params;
@@ -85,6 +85,7 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
             .with("cancelled", cancelled);
     }
     handle_ = std::make_shared<ModelHandle>(model, path, params);
+    files.check_unchanged();
 }
 
 void Model::close() {

@@ -32,6 +32,7 @@ struct ModelParams {
     bool vocab_only = false;             // no weights: only a tokenizer and metadata
     bool check_tensors = false;          // refuse NaN and infinite weights
     bool repack = true;                  // faster weight layouts, which are not shared with other processes
+    bool no_alloc = false;               // only plan: nothing can be computed
     std::function<bool(float)> progress; // 0..1, on the loading thread; false stops
 };
 

@@ -1,5 +1,6 @@
 #include "core/llama/model_params.h"
 
+#include "core/gguf_rules.h"
 #include "core/llama/choice.h"
 
 #include <cmath>
@@ -57,6 +58,21 @@ bool is_safe_override(const std::string& key) {
            (starts_with(rest, "rope.") && !starts_with(rest, "rope.dimension"));
 }
 
+// The same as of what a file says.
+void check_value(const std::string& key, const MetadataValue& value) {
+    std::string problem;
+    if (const auto* integer = std::get_if<int64_t>(&value)) {
+        problem = gguf_number_problem(key, static_cast<double>(*integer));
+    } else if (const auto* number = std::get_if<double>(&value)) {
+        problem = gguf_number_problem(key, *number);
+    } else if (const auto* text = std::get_if<std::string>(&value)) {
+        problem = gguf_text_problem(key, *text);
+    }
+    if (!problem.empty()) {
+        throw bad("kv_overrides", "sets " + key + ", which " + problem);
+    }
+}
+
 bool call_progress(float progress, void* function) {
     return (*static_cast<const std::function<bool(float)>*>(function))(progress);
 }
@@ -90,6 +106,7 @@ LlamaModelParams::LlamaModelParams(const ModelParams& params) : native_(llama_mo
     native_.load_mode = choose(kLoadModes, "load_mode", params.load_mode);
     native_.split_mode = choose(kSplitModes, "split_mode", params.split_mode);
     native_.vocab_only = params.vocab_only;
+    native_.no_alloc = params.no_alloc;
     native_.check_tensors = params.check_tensors;
     native_.use_extra_bufts = params.repack;
     set_devices(params.devices);
@@ -154,6 +171,7 @@ void LlamaModelParams::set_kv_overrides(const std::map<std::string, MetadataValu
                                           "tokenizer.* and the architecture's context_length, pooling_type "
                                           "and rope.* can be replaced");
         }
+        check_value(key, value);
         llama_model_kv_override entry{};
         copy_text(entry.key, key, "key");
         if (const auto* flag = std::get_if<bool>(&value)) {

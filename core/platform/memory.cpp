@@ -27,10 +27,49 @@ uint64_t machine_bytes() {
 #endif
 }
 
+uint64_t number_in(const char* path) {
+    std::ifstream file(path);
+    uint64_t number = 0;
+    return file >> number ? number : 0; // "max" does not parse as a number
+}
+
 uint64_t cgroup_bytes() {
-    std::ifstream file("/sys/fs/cgroup/memory.max");
-    uint64_t limit = 0;
-    return file >> limit ? limit : 0; // "max" does not parse as a number
+    return number_in("/sys/fs/cgroup/memory.max");
+}
+
+// The machine's, counting what caches of files take: that is given away when it is needed.
+uint64_t available_bytes() {
+#ifdef _WIN32
+    MEMORYSTATUSEX status{};
+    status.dwLength = sizeof(status);
+    return GlobalMemoryStatusEx(&status) ? status.ullAvailPhys : 0;
+#else
+    std::ifstream file("/proc/meminfo");
+    std::string name;
+    uint64_t kilobytes = 0;
+    std::string unit;
+    while (file >> name >> kilobytes) {
+        if (name == "MemAvailable:") {
+            return kilobytes * 1024;
+        }
+        std::getline(file, unit);
+    }
+    return 0;
+#endif
+}
+
+// Of the cgroup's memory, caches of files can be given away.
+uint64_t cgroup_cache_bytes() {
+    std::ifstream file("/sys/fs/cgroup/memory.stat");
+    std::string name;
+    uint64_t bytes = 0;
+    uint64_t cached = 0;
+    while (file >> name >> bytes) {
+        if (name == "inactive_file" || name == "active_file") {
+            cached += bytes;
+        }
+    }
+    return cached;
 }
 
 } // namespace
@@ -39,6 +78,18 @@ uint64_t memory_limit_bytes() {
     const uint64_t machine = machine_bytes();
     const uint64_t cgroup = cgroup_bytes();
     return cgroup > 0 && (machine == 0 || cgroup < machine) ? cgroup : machine;
+}
+
+uint64_t memory_free_bytes() {
+    const uint64_t available = available_bytes();
+    const uint64_t limit = cgroup_bytes();
+    if (limit == 0) {
+        return available;
+    }
+    const uint64_t used = number_in("/sys/fs/cgroup/memory.current");
+    const uint64_t kept = used - std::min(used, cgroup_cache_bytes());
+    const uint64_t left = limit - std::min(limit, kept);
+    return available == 0 ? left : std::min(available, left);
 }
 
 } // namespace inllama

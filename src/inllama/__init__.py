@@ -82,10 +82,19 @@ from inllama.stream import TextStream  # noqa: E402
 from inllama.tools import Tool  # noqa: E402
 
 if _TYPE_CHECKING:
+    from inllama import gguf as gguf
     from inllama.async_chat_stream import AsyncChatStream
     from inllama.async_conversation import AsyncConversation, AsyncTurn
     from inllama.async_llm import AsyncLLM
     from inllama.async_stream import AsyncTextStream
+    from inllama.hub.cached_model import CachedModel
+    from inllama.hub.caches import cached_models
+    from inllama.hub.download import pull
+    from inllama.hub.progress import PullProgress
+    from inllama.hub.pulled import Pulled
+    from inllama.memory_estimate import DeviceMemory, MemoryEstimate, estimate
+    from inllama.pool import ModelPool, PoolStatus
+    from inllama.quantization import quantization_types, quantize
     from inllama.server.in_process import async_openai_client, openai_client
 
 __version__ = _build_config.VERSION
@@ -100,6 +109,7 @@ __all__ = [
     "AsyncTurn",
     "Batch",
     "BuildInfo",
+    "CachedModel",
     "ChatChoice",
     "ChatCompletion",
     "ChatOptions",
@@ -115,6 +125,7 @@ __all__ = [
     "DeadlineError",
     "DecodeError",
     "Device",
+    "DeviceMemory",
     "EmbedOptions",
     "Engine",
     "EngineClosedError",
@@ -129,10 +140,15 @@ __all__ = [
     "InsufficientMemoryError",
     "InvalidRequestError",
     "Memory",
+    "MemoryEstimate",
     "Message",
     "Model",
     "ModelLoadError",
     "ModelOptions",
+    "ModelPool",
+    "PoolStatus",
+    "PullProgress",
+    "Pulled",
     "QueueFullError",
     "RankOptions",
     "Ranked",
@@ -159,22 +175,39 @@ __all__ = [
     "__version__",
     "async_openai_client",
     "build_info",
+    "cached_models",
     "devices",
+    "estimate",
     "openai_client",
+    "pull",
+    "quantization_types",
+    "quantize",
     "samplers",
 ]
 
-# They need asyncio, which takes as long to import as everything else, or an extra.
+# They need asyncio, which takes as long to import as everything else, an extra, or few need them.
 _LATER = {
     "AsyncChatStream": "inllama.async_chat_stream",
     "AsyncConversation": "inllama.async_conversation",
     "AsyncLLM": "inllama.async_llm",
     "AsyncTextStream": "inllama.async_stream",
     "AsyncTurn": "inllama.async_conversation",
+    "CachedModel": "inllama.hub.cached_model",
+    "DeviceMemory": "inllama.memory_estimate",
+    "MemoryEstimate": "inllama.memory_estimate",
+    "ModelPool": "inllama.pool",
+    "PoolStatus": "inllama.pool",
+    "PullProgress": "inllama.hub.progress",
+    "Pulled": "inllama.hub.pulled",
     "async_openai_client": "inllama.server.in_process",
+    "cached_models": "inllama.hub.caches",
+    "estimate": "inllama.memory_estimate",
     "openai_client": "inllama.server.in_process",
+    "pull": "inllama.hub.download",
+    "quantization_types": "inllama.quantization",
+    "quantize": "inllama.quantization",
 }
-_LATER_MODULES = ("server", "testing")
+_LATER_MODULES = ("gguf", "server", "testing")
 
 
 def __getattr__(name: str) -> _Any:

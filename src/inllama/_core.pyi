@@ -1122,3 +1122,77 @@ class FakeEngine(Engine):
     """Computes without a model: ``reply`` in a request is what it writes."""
 
     def __init__(self, options: dict[str, object], step_s: float, faults: FakeFaults) -> None: ...
+
+class MemoryPlan:
+    """A model without weights, to plan with."""
+
+    def __init__(self, path: str | os.PathLike[str], loading: dict[str, object]) -> None: ...
+    def uses(self, engine: dict[str, object]) -> list[tuple[str, str, bool, int, int, int, int]]:
+        """
+        Return what would be allocated, as (buffer, device, is_host, model, context, compute, output) in bytes.
+        """
+
+    @property
+    def n_ctx_train(self) -> int:
+        """Tokens of context that it was trained with."""
+
+    @property
+    def n_layer(self) -> int:
+        """Number of layers."""
+
+def memory_limit_bytes() -> int:
+    """
+    Bytes that this process could ever hold: the machine's, or its cgroup's limit; 0 if unknown.
+    """
+
+def memory_free_bytes() -> int:
+    """Bytes of main memory that this process could still take; 0 if unknown."""
+
+def quantize(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    options: dict[str, object],
+    progress: Callable[[float], object] | None = None,
+) -> None:
+    """
+    Write a model with other types of weights; the file is incomplete if it raises.
+    """
+
+def quantization_types() -> list[str]:
+    """Return the names that a type can have."""
+
+class GgufHeader:
+    """The header of a GGUF file. Immutable; any thread."""
+
+    @property
+    def n_bytes(self) -> int: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def alignment(self) -> int: ...
+    @property
+    def data_begin(self) -> int: ...
+    @property
+    def data_bytes(self) -> int: ...
+    @property
+    def entries(self) -> list[tuple[str, str, bool, int]]:
+        """Key, type, whether it is an array, and the number of values of each."""
+
+    @property
+    def tensors(self) -> list[tuple[str, tuple[int, ...], str, int, int, int]]:
+        """
+        Name, dimensions (fastest first), type, elements, bytes and offset of each.
+        """
+
+    def value(self, index: int) -> Any:
+        """
+        Return the value of an entry: a scalar, a numpy array, or a tuple of texts.
+        """
+
+def read_gguf(source: bytes | str | os.PathLike[str], header_only: bool) -> GgufHeader:
+    """Read a header strictly."""
+
+def tensor_types(is_native: bool) -> list[tuple[int, str, int, int]]:
+    """
+    Return number, name, block and its bytes of the types of tensors, as we or as ggml have them.
+    """

@@ -42,8 +42,8 @@ class AsyncLLM(AsyncVectorFace):
     Making one only checks the arguments. The model is loaded on another thread by ``async with`` or the first call.
 
     Args:
-        model: A path, ``"demo"`` for the small model inside the package, a loaded ``Model`` or an ``Engine``; the last
-            two are not closed with the ``AsyncLLM``.
+        model: A path, ``hf:owner/repo:QUANT`` of the Hugging Face Hub (see ``pull``), ``"demo"`` for the small model
+            inside the package, a loaded ``Model`` or an ``Engine``; the last two are not closed with the ``AsyncLLM``.
         **options: Fields of ``EngineOptions`` and ``ModelOptions``, unless an engine is given.
 
     Raises:

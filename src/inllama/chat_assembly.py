@@ -56,6 +56,8 @@ class AnswerReader:
         events = [] if parsed is None else self._news(parsed)
         if finish is not None:
             message = self._message(parsed, finish)
+            if message.parse_error is not None and (rest := _continuation(self._content, message.content)):
+                events.append(TextDelta(rest, self._index, self._logprobs, self._tokens))
             events.append(Finished(self._index, _finish_of(message, finish), chunk.stop))
         return events
 

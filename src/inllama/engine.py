@@ -16,8 +16,9 @@ from inllama.adapters import Adapters
 from inllama.chat_format import ChatFormat
 from inllama.chat_frame import Frame
 from inllama.errors import InllamaError, QueueFullError, StateError, UnsupportedError
+from inllama.fitting import fit_context, fit_file
 from inllama.kept import Kept
-from inllama.model import checked_options, load_model, recommended_params
+from inllama.model import checked_options, load_model, model_file, recommended_params
 from inllama.params import EngineOptions, SamplingParams
 from inllama.processors import Processors
 from inllama.request import Prepared
@@ -41,14 +42,15 @@ class Engine:
     faces.
 
     Args:
-        model: A path, ``"demo"`` for the small model inside the package, or a loaded ``Model``, which is then not
-            closed with the engine.
+        model: A path, ``hf:owner/repo:QUANT`` of the Hugging Face Hub (see ``pull``), ``"demo"`` for the small model
+            inside the package, or a loaded ``Model``, which is then not closed with the engine.
         **options: Fields of ``EngineOptions`` and ``ModelOptions``.
 
     Raises:
         ModelLoadError: The file cannot be loaded.
+        InsufficientMemoryError: It does not fit into memory, or no context does; nothing was allocated.
         InvalidRequestError: An option has a value that is not possible.
-        UnsupportedError: The model was loaded without weights.
+        UnsupportedError: The model was loaded without weights, or must be downloaded without the extra ``hub``.
         TypeError: An option that does not exist.
     """
 
@@ -57,8 +59,12 @@ class Engine:
             raise TypeError("model must be a path, 'demo' or a Model, not None")
         checked, loading = checked_options(model, options)
         self._owns_model = not isinstance(model, Model)
-        self._model: Model | None = model if isinstance(model, Model) else load_model(model, loading)
+        if not isinstance(model, Model):
+            path = model_file(model)
+            loading = fit_file(path, checked, loading)
+        self._model: Model | None = model if isinstance(model, Model) else load_model(path, loading)
         try:
+            checked = fit_context(self._model, checked, loading)
             self._start(checked, recommended_params(self._model).over(SamplingParams.defaults()))
         except BaseException:
             if self._owns_model:

@@ -83,7 +83,7 @@ class IncompleteOutputError(InvalidRequestError):
 
 
 class ModelLoadError(InllamaError, OSError):
-    """A file that cannot be loaded; ``.path`` and ``.reason`` say which and why."""
+    """A file that cannot be loaded; ``.path`` and ``.reason`` say which and why, ``.where`` which part is damaged."""
 
 
 class EngineError(InllamaError, RuntimeError):

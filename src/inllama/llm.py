@@ -42,8 +42,8 @@ class LLM(VectorFace):
     Any thread may use it. Requests that run at the same time, of all threads, are computed together.
 
     Args:
-        model: A path, ``"demo"`` for the small model inside the package, a loaded ``Model`` or an ``Engine``; the last
-            two are not closed with the ``LLM``.
+        model: A path, ``hf:owner/repo:QUANT`` of the Hugging Face Hub (see ``pull``), ``"demo"`` for the small model
+            inside the package, a loaded ``Model`` or an ``Engine``; the last two are not closed with the ``LLM``.
         **options: Fields of ``EngineOptions`` and ``ModelOptions``, unless an engine is given.
 
     Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inllama._core import Model
-from inllama.errors import UnsupportedError
+from inllama.hub.reference import SCHEME, Reference
 from inllama.options import split_keywords
 from inllama.params import EngineOptions, ModelOptions, SamplingParams
 
@@ -36,21 +36,28 @@ def demo_path() -> Path:
     return Path(__file__).with_name("models") / "demo.gguf"
 
 
-def load_model(model: str | os.PathLike[str], options: ModelOptions) -> Model:
-    """Load what ``model`` names: a path, or ``"demo"`` for the model inside the package.
+def model_file(model: str | os.PathLike[str]) -> str:
+    """Return the file that ``model`` names: a path, ``hf:owner/repo:QUANT``, or ``"demo"`` for the one of the package.
 
     Raises:
-        ModelLoadError: The file cannot be loaded.
-        UnsupportedError: A name that needs a download.
+        ModelLoadError: The Hub does not give it.
+        InvalidRequestError: It begins with ``hf:`` and is no reference.
+        UnsupportedError: It must be downloaded, and the extra ``hub`` is not installed.
     """
-    if isinstance(model, str) and model.startswith("hf:"):
-        raise UnsupportedError(
-            f"{model!r} names a model to download, which this version cannot; give the path of a file"
-        )
+    if isinstance(model, str) and model.startswith(SCHEME):
+        from inllama.hub.download import local_model
+
+        return os.fspath(local_model(model).path)
     if model == "demo":
-        model = demo_path()
-        _logger.info("using the demo model inside the package, %s", model)
-    return Model(model, **options.to_dict())
+        path = demo_path()
+        _logger.info("using the demo model inside the package, %s", path)
+        return os.fspath(path)
+    return os.fspath(model)
+
+
+def load_model(path: str, options: ModelOptions) -> Model:
+    """Load a file; raises ``ModelLoadError`` if that cannot be done."""
+    return Model(path, **options.to_dict())
 
 
 def recommended_params(model: Model) -> SamplingParams:
@@ -75,9 +82,11 @@ def checked_options(model: object, options: Mapping[str, Any]) -> tuple[EngineOp
     """Return the options for an engine of ``model``.
 
     Raises:
-        InvalidRequestError: An option has a value that is not possible.
+        InvalidRequestError: An option has a value that is not possible, or the model a name that none has.
         TypeError: An option that does not exist, or one of loading for a ``Model``.
     """
+    if isinstance(model, str) and model.startswith(SCHEME):
+        Reference.parse(model)
     engine, loading = split_keywords(options, EngineOptions, ModelOptions)
     if loading and isinstance(model, Model):
         raise TypeError(f"{next(iter(loading))!r} is an option of loading, but the model is loaded already")

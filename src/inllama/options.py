@@ -157,7 +157,8 @@ class Options:
     def _check_range(self, item: Field[Any], value: float) -> None:
         low, high = item.metadata["low"], item.metadata["high"]
         unit = f" {item.metadata['unit']}" if item.metadata["unit"] else ""
-        if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
+        is_number = isinstance(value, int) or math.isfinite(value)
+        if not is_number or (low is not None and value < low) or (high is not None and value > high):
             limits = f"at least {low}" if high is None else f"{low} to {high}"
             raise self.error(item.name, value, f"is {value} but must be {limits}{unit}")
 

@@ -80,7 +80,11 @@ class SamplingParams(Options):
     choices: tuple[str, ...] | None = _choice("Texts of which the output must be one.", None, each=str)
     seed: int | None = _choice("Of the random numbers; drawn and reported if not given.", None, low=0, high=2**32 - 2)
     max_tokens: int | None = _choice(
-        "Longest output; by default until the model stops or the context is full.", None, low=1, unit="tokens"
+        "Longest output; by default until the model stops or the context is full.",
+        None,
+        low=1,
+        high=2**31 - 1,
+        unit="tokens",
     )
     min_tokens: int | None = _choice(
         "The model cannot end the output before so many tokens; stop strings can.",
@@ -211,7 +215,8 @@ class EngineOptions(Options):
     """How an engine computes."""
 
     n_ctx: int | str = option(
-        "Tokens of context; 'auto' is what the model was trained with, at most 8192.",
+        "Tokens of context; 'auto' is what the model was trained with, or what fits: into half of the free main "
+        "memory, or into that of the devices.",
         "auto",
         low=1,
         high=1 << 30,
@@ -333,7 +338,7 @@ class ModelOptions(Options):
     """How a model is loaded; see ``inllama.Model``."""
 
     gpu_layers: int | str = option(
-        "Layers kept on GPUs; 'auto' keeps all.", "auto", low=0, high=2**31 - 1, words=("auto",)
+        "Layers kept on GPUs; 'auto' keeps what fits.", "auto", low=0, high=2**31 - 1, words=("auto",)
     )
     load_mode: str = option(
         "How the file is read.", "auto", words=("auto", "none", "mmap", "mlock", "mmap_mlock", "direct_io")

@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 import typing
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -156,10 +157,9 @@ def tools_of(tools: Iterable[ToolLike] | None) -> tuple[Tool, ...]:
     if isinstance(tools, (str, Mapping, Tool)) or not isinstance(tools, Iterable):
         raise TypeError(f"tools must be a list of functions or JSON schemas, not {_type_name(tools)}")
     found = tuple(Tool.of(tool) for tool in tools)
-    names = [tool.name for tool in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidRequestError(f"{names.count(name)} tools have the name {name!r}; rename one", name=name)
+    for name, n in Counter(tool.name for tool in found).items():
+        if n > 1:
+            raise InvalidRequestError(f"{n} tools have the name {name!r}; rename one", name=name)
     return found
 
 

@@ -20,7 +20,6 @@ from inllama import (
     InvalidRequestError,
     Model,
     ModelLoadError,
-    UnsupportedError,
 )
 
 # ---------------------------------------------------------------------------------------------------------- files
@@ -109,7 +108,9 @@ def file_calls() -> Iterator[tuple[str, BadCall]]:
     for value in (None, 7, ["demo.gguf"], 1.5):
         yield f"model_path_{type(value).__name__}", BadCall(lambda b, v=value: Model(v), TypeError)
         yield f"llm_path_{type(value).__name__}", BadCall(lambda b, v=value: LLM(v), TypeError)
-    yield "llm_download", BadCall(lambda b: LLM("hf:owner/repository:Q4_0"), UnsupportedError, (), "hf:owner")
+    for text in ("hf:", "hf:owner", "hf:owner/..", "hf:a/b/../c.gguf", "hf:a/b/c.bin", "hf:a/b@../main"):
+        bad = BadCall(lambda b, t=text: LLM(t), InvalidRequestError, ("reference",), "write hf:owner/repo")
+        yield f"llm_of_{text}", bad
     unpickled = (ModelLoadError,)
     yield "architecture_in_reason", BadCall(lambda b: Model(unknown_architecture(b)), unpickled, fields, "frobnicator")
 

@@ -40,15 +40,42 @@ OUTSIDE = (-1, tiny.N_VOCAB, -(2**31), 2**31 - 1)
         {"general.architecture": "gpt2"},
         {"llama.expert_count": 1_000_000},
         {"llama.context_length": 128, "llama.feed_forward_length": 1},
+        {"llama.context_length": 0},
+        {"llama.context_length": 2**40},
+        {"llama.rope.scaling.type": "sideways"},
+        {"llama.rope.freq_base": float("nan")},
+        {"llama.rope.scaling.factor": -1.0},
     ],
 )
-def test_overrides_of_the_architecture_are_refused(moe_path: Path, overrides: dict[str, int | str]) -> None:
+def test_overrides_of_the_architecture_are_refused(moe_path: Path, overrides: dict[str, float | str]) -> None:
     with pytest.raises(InvalidRequestError, match="kv_overrides") as raised:
         Model(moe_path, kv_overrides=overrides)
     assert raised.value.option == "kv_overrides"
     allowed = {"llama.context_length": 128, "llama.rope.freq_base": 5000.0, "general.name": "other"}
     with Model(moe_path, kv_overrides=allowed) as model:
         assert model.n_ctx_train == 128
+        tiny.assert_decodes(Context(model, **tiny.SMALL))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "place"),
+    [
+        ({".block_count": 513}, "entry llama.block_count"),
+        ({".attention.head_count": 0}, "entry llama.attention.head_count"),
+        ({".attention.layer_norm_rms_epsilon": -1.0}, "entry llama.attention.layer_norm_rms_epsilon"),
+        ({".rope.scaling.type": "sideways"}, "entry llama.rope.scaling.type"),
+        ({".expert_used_count": 2}, "entry llama.expert_used_count"),
+        ({"tokenizer.ggml.scores": [0.0, 1.0]}, "entry tokenizer.ggml.scores"),
+    ],
+)
+def test_damaged_model_files_are_refused(
+    llama_path: Path, tmp_path: Path, metadata: dict[str, Any], place: str
+) -> None:
+    path = tiny.llama(tmp_path / "bad.gguf", metadata=metadata)
+    with pytest.raises(ModelLoadError) as raised:
+        Model(path)
+    assert (raised.value.path, raised.value.where) == (str(path), place)
+    with Model(llama_path) as model:
         tiny.assert_decodes(Context(model, **tiny.SMALL))
 
 

@@ -6,14 +6,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from inllama import Engine
+from inllama import AsyncLLM, Engine, ModelPool
 from inllama.server.listen import Server, make_server, run_in_thread
 
 
 @contextmanager
-def running(engine: Engine, **options: Any) -> Generator[Server, None, None]:
-    """Serve an engine; what is still running at the end is cut off."""
-    server = make_server(engine, **{"port": 0, "drain_s": 0.0, **options})
+def serving_app(model: Engine | AsyncLLM | ModelPool, **options: Any) -> Generator[Server, None, None]:
+    """Serve a model; what is still running at the end is cut off."""
+    server = make_server(model, **{"port": 0, "drain_s": 0.0, **options})
     thread = run_in_thread(server)
     try:
         yield server
@@ -24,7 +24,14 @@ def running(engine: Engine, **options: Any) -> Generator[Server, None, None]:
 
 
 @contextmanager
+def running(engine: Engine, **options: Any) -> Generator[Server, None, None]:
+    """Serve an engine."""
+    with serving_app(engine, **options) as server:
+        yield server
+
+
+@contextmanager
 def served(engine: Engine, **options: Any) -> Generator[str, None, None]:
     """The same; yields the address."""
-    with running(engine, **options) as server:
+    with serving_app(engine, **options) as server:
         yield server.url

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import inllama
-from inllama import samplers, testing
+from inllama import gguf, samplers, testing
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "api.txt"
@@ -87,7 +87,7 @@ def module_lines(module: ModuleType) -> Iterator[str]:
 
 
 def surface() -> str:
-    return "\n".join([*module_lines(inllama), *module_lines(testing)]) + "\n"
+    return "\n".join([*module_lines(inllama), *module_lines(testing), *module_lines(gguf)]) + "\n"
 
 
 def test_public_surface_is_the_golden_list() -> None:
@@ -110,7 +110,7 @@ def test_golden_list_shows_methods_fields_and_functions() -> None:
         assert re.search(rf"^{line}", text, re.MULTILINE), line
 
 
-@pytest.mark.parametrize("module", [inllama, samplers, testing], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [inllama, samplers, testing, gguf], ids=lambda module: module.__name__)
 def test_exported_names_exist_and_are_listed_once(module: ModuleType) -> None:
     names = module.__all__
     assert len(names) == len(set(names))
@@ -134,13 +134,14 @@ def test_exported_names_are_sorted() -> None:
     assert inllama.__all__ == sorted(inllama.__all__, key=rank)
     assert samplers.__all__ == sorted(samplers.__all__, key=rank)
     assert testing.__all__ == sorted(testing.__all__, key=rank)
+    assert gguf.__all__ == sorted(gguf.__all__, key=rank)
 
 
 @pytest.mark.parametrize(
     ("module", "name"),
     [
         (module, name)
-        for module in (inllama, testing)
+        for module in (inllama, testing, gguf)
         for name in module.__all__
         if inspect.isclass(getattr(module, name))
     ],
@@ -153,7 +154,7 @@ def test_class_says_that_it_is_of_the_package(module: ModuleType, name: str) -> 
 
 
 def public_members() -> Iterator[tuple[str, Any]]:
-    for module in (inllama, samplers, testing):
+    for module in (inllama, samplers, testing, gguf):
         for name in module.__all__:
             value = getattr(module, name)
             yield f"{module.__name__}.{name}", value

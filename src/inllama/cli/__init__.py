@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from inllama.cli import chat, doctor, embed, generate, serve
+from inllama.cli import batch, chat, doctor, embed, estimate, generate, inspect, list_models, pull, quantize, rm, serve
 from inllama.errors import InllamaError
 
 
@@ -22,6 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chat.add_parser(commands)
     embed.add_parser(commands)
     serve.add_parser(commands)
+    batch.add_parser(commands)
+    pull.add_parser(commands)
+    list_models.add_parser(commands)
+    rm.add_parser(commands)
+    estimate.add_parser(commands)
+    inspect.add_parser(commands)
+    quantize.add_parser(commands)
     doctor.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:

@@ -13,6 +13,7 @@ from inllama.chat_params import ChatOptions
 from inllama.cli.console import Console, make_console
 from inllama.cli.flags import add_flags, flag_values
 from inllama.cli.lora import add_lora_flag, load_adapters
+from inllama.cli.model_flag import add_model_flag, local_path
 from inllama.cli.tool_file import load_tools
 from inllama.conversation import Conversation
 from inllama.errors import InllamaError
@@ -51,9 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "chat", help="talk with a model", description="Talk with a model; /help lists what else can be done."
     )
-    parser.add_argument(
-        "-m", "--model", default="demo", help="path of a GGUF file (default: the demo model inside the package)"
-    )
+    add_model_flag(parser)
     parser.add_argument("-s", "--system", help="instructions, the first message")
     parser.add_argument(
         "--tools", metavar="FILE", help="Python file; the model can call its functions that have type hints"
@@ -70,7 +69,7 @@ def run(parsed: argparse.Namespace) -> int:
     asked: dict[str, Any] = {}
     for cls in (SamplingParams, RequestOptions, ChatOptions):
         asked |= flag_values(parsed, cls)
-    with LLM(parsed.model, **loading) as llm:
+    with LLM(local_path(parsed.model), **loading) as llm:
         asked |= load_adapters(llm, parsed)
         talk = Dialogue(llm, make_console(), parsed.system, asked)
         if parsed.tools is not None:

@@ -5,6 +5,16 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+from importlib import metadata
+
+from inllama.cli.slowness import machine_facts, slow_facts
+
+# What an extra needs.
+_EXTRAS = {
+    "cli": ("rich", "prompt_toolkit"),
+    "hub": ("huggingface_hub",),
+    "server": ("starlette", "uvicorn", "httptools", "pydantic", "prometheus-client"),
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,8 +46,21 @@ def report() -> list[tuple[str, str]]:
         memory = f"{device.free_bytes >> 20} of {device.memory_bytes >> 20} MiB free"
         facts.append((f"device {device.name}", f"{device.description} ({device.type}, {memory})"))
     facts.append(("llama.cpp", _core.system_info()))
+    facts += [(f"extra {name}", _versions(packages)) for name, packages in _EXTRAS.items()]
+    facts += machine_facts()
+    facts += [("slow", text) for text in slow_facts()] or [("slow", "nothing that is known to be")]
     facts.append(("demo model", _try_demo()))
     return facts
+
+
+def _versions(packages: tuple[str, ...]) -> str:
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"{package} is missing")
+    return ", ".join(found)
 
 
 def run(parsed: argparse.Namespace) -> int:

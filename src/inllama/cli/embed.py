@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inllama.cli.flags import add_flags, flag_values
+from inllama.cli.model_flag import add_model_flag, local_path
 from inllama.errors import InvalidRequestError
 from inllama.params import EmbedOptions, EngineOptions, ModelOptions
 
@@ -26,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "texts", type=Path, help="a .jsonl file, whose lines are JSON texts or objects; of any other file the lines"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="the .npy file to be written")
-    parser.add_argument("-m", "--model", required=True, help="path of a GGUF file")
+    add_model_flag(parser, required=True)
     parser.add_argument("--field", default="text", help="entry of an object that has the text (default: text)")
     for cls in (EmbedOptions, EngineOptions, ModelOptions):
         add_flags(parser, cls, without=frozenset({"priority", "kv_overrides"}))
@@ -43,7 +44,7 @@ def run(parsed: argparse.Namespace) -> int:
     loading = flag_values(parsed, EngineOptions) | flag_values(parsed, ModelOptions)
     asked = flag_values(parsed, EmbedOptions)
     part = parsed.output.with_name(parsed.output.name + ".part")
-    with LLM(parsed.model, **loading) as llm:
+    with LLM(local_path(parsed.model), **loading) as llm:
         width = llm.embed([], **asked).shape[1]
         try:
             if len(source) == 0:  # an empty file cannot be mapped

@@ -7,6 +7,7 @@ import sys
 
 from inllama.cli.flags import add_flags, flag_values
 from inllama.cli.lora import add_lora_flag, load_adapters
+from inllama.cli.model_flag import add_model_flag, local_path
 from inllama.params import EngineOptions, ModelOptions, RequestOptions, SamplingParams
 
 _DEFAULT_MAX_TOKENS = 256
@@ -20,9 +21,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "generate", help="continue a text", description="Continue a text and print it as it comes."
     )
     parser.add_argument("prompt", nargs="?", help="the text; read from standard input if not given")
-    parser.add_argument(
-        "-m", "--model", default="demo", help="path of a GGUF file (default: the demo model inside the package)"
-    )
+    add_model_flag(parser)
     add_lora_flag(parser)
     for cls in (SamplingParams, RequestOptions, EngineOptions, ModelOptions):
         add_flags(parser, cls, without=_NOT_FLAGS)
@@ -42,7 +41,7 @@ def run(parsed: argparse.Namespace) -> int:
     loading = flag_values(parsed, EngineOptions) | flag_values(parsed, ModelOptions)
     asked = flag_values(parsed, SamplingParams) | flag_values(parsed, RequestOptions)
     asked.setdefault("max_tokens", _DEFAULT_MAX_TOKENS)
-    with LLM(parsed.model, **loading) as llm:
+    with LLM(local_path(parsed.model), **loading) as llm:
         asked |= load_adapters(llm, parsed)
         with llm.stream(prompt, **asked) as stream:
             sys.stdout.write(prompt)

@@ -6,15 +6,22 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inllama.cli.flags import add_flags, flag_values
 from inllama.cli.lora import add_lora_flag
+from inllama.cli.model_flag import add_model_flag, local_path
+from inllama.errors import InvalidRequestError
 from inllama.params import EngineOptions, ModelOptions
 
 if TYPE_CHECKING:
     from inllama.async_llm import AsyncLLM
+    from inllama.pool import ModelPool
+    from inllama.server.served import OneModel
 
 _KEYS_VARIABLE = "INLLAMA_API_KEYS"
 
@@ -26,8 +33,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="serve a model over HTTP",
         description="Serve a model over HTTP: OpenAI's and Anthropic's routes, Prometheus metrics, and a chat page.",
     )
+    add_model_flag(parser, several=True)
     parser.add_argument(
-        "-m", "--model", default="demo", help="path of a GGUF file (default: the demo model inside the package)"
+        "--memory",
+        type=int,
+        metavar="BYTES",
+        help="of named models: what all of them together may take (default: what is free)",
     )
     parser.add_argument(
         "--api-key",
@@ -57,10 +68,10 @@ def run(parsed: argparse.Namespace) -> int:
     try:
         from inllama.server.listen import make_server
         from inllama.server.options import AppOptions, ListenOptions
+        from inllama.server.served import OneModel
     except ImportError as problem:
         print(f"inllama: {problem}", file=sys.stderr)
         return 1
-    from inllama.async_llm import AsyncLLM
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -68,29 +79,68 @@ def run(parsed: argparse.Namespace) -> int:
         logging.getLogger("inllama.access").setLevel(logging.WARNING)
     options: dict[str, Any] = flag_values(parsed, AppOptions) | flag_values(parsed, ListenOptions)
     options["api_keys"] = _api_keys(parsed)
-    aio = AsyncLLM(parsed.model, **flag_values(parsed, EngineOptions) | flag_values(parsed, ModelOptions))
-    server = make_server(aio, **options)
-    server.service.before_ready = lambda: _load_adapters(aio, parsed)
-    print(f"inllama: {server.url} (chat page), {server.url}/v1 (OpenAI); Ctrl-C stops", flush=True)
-    try:
+    with _models(parsed) as model:
+        server = make_server(model, **options)
+        if isinstance(server.service.models, OneModel):
+            server.service.models.before_ready = partial(_load_adapters, server.service.models, parsed)
+        print(f"inllama: {server.url} (chat page), {server.url}/v1 (OpenAI); Ctrl-C stops", flush=True)
         server.run(sockets=[server.socket])
-    finally:
-        engine = server.service.loaded
-        if engine is not None:
-            engine.close()
-    if server.service.load_error is not None:
-        raise server.service.load_error
+        if server.service.models.load_error is not None:
+            raise server.service.models.load_error
     return 0
 
 
+@contextmanager
+def _models(parsed: argparse.Namespace) -> Generator[AsyncLLM | ModelPool, None, None]:
+    """Make what computes, and close it in the end."""
+    from inllama.async_llm import AsyncLLM
+    from inllama.pool import ModelPool
+
+    loading = flag_values(parsed, EngineOptions) | flag_values(parsed, ModelOptions)
+    named = dict(_named(text) for text in parsed.model or ["demo"])
+    if "" not in named:
+        if parsed.lora:
+            raise InvalidRequestError("--lora is for one model; leave the model's name out", option="lora")
+        paths = {name: local_path(model) for name, model in named.items()}
+        with ModelPool(paths, memory=parsed.memory, **loading) as pool:
+            yield pool
+        return
+    if len(parsed.model or ()) > 1:
+        raise InvalidRequestError(
+            "several models need names: --model small=a.gguf --model large=b.gguf", option="model"
+        )
+    aio = AsyncLLM(local_path(named[""]), **loading)
+    try:
+        yield aio
+    finally:
+        with suppress(RuntimeError):  # it was not loaded when the signal came
+            aio.engine.close()
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Return name and model of ``NAME=MODEL``; a path may have an equals sign too."""
+    name, equals, model = text.partition("=")
+    return ("", text) if not equals or "/" in name or Path(text).exists() else (name, model)
+
+
 def _api_keys(parsed: argparse.Namespace) -> list[str]:
-    keys = [*parsed.api_key, *os.environ.get(_KEYS_VARIABLE, "").split(",")]
-    if parsed.api_key_file is not None:
-        lines = parsed.api_key_file.read_text(encoding="utf-8").splitlines()
-        keys += [line for line in lines if not line.lstrip().startswith("#")]
-    return [key.strip() for key in keys if key.strip()]
+    # One that was given is never left out, however empty: it would leave the server open.
+    keys = [key.strip() for key in parsed.api_key]
+    keys += [key.strip() for key in os.environ.get(_KEYS_VARIABLE, "").split(",") if key.strip()]
+    return keys if parsed.api_key_file is None else keys + _keys_of_file(parsed.api_key_file)
 
 
-def _load_adapters(aio: AsyncLLM, parsed: argparse.Namespace) -> None:
+def _keys_of_file(file: Path) -> list[str]:
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError:
+        raise InvalidRequestError(f"{file} is no UTF-8 text", option="api_key_file") from None
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if not keys:
+        raise InvalidRequestError(f"{file} has no key; it needs one in each line", option="api_key_file")
+    return keys
+
+
+def _load_adapters(models: OneModel, parsed: argparse.Namespace) -> None:
     for name, path in parsed.lora:
-        aio.engine.load_adapter(name, path)
+        models.loading_engine.load_adapter(name, path)

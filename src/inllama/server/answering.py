@@ -14,7 +14,7 @@ from inllama.outputs import Timings
 from inllama.server.call import Call
 from inllama.server.chat_options import Ask
 from inllama.server.failures import Failure, failure_of, internal_failure
-from inllama.server.service import logger
+from inllama.server.served import logger
 
 _build = build_info()
 FINGERPRINT = f"inllama-{_build.version}-{_build.llama_cpp_commit[:9]}"
@@ -39,7 +39,7 @@ class Writer(Protocol):
 async def complete_chat(call: Call, ask: Ask) -> ChatCompletion[Any]:
     """Return the whole answer."""
     try:
-        completion = await call.service.aio.chat(ask.messages, ask.params, **ask.options)
+        completion = await call.aio.chat(ask.messages, ask.params, **ask.options)
     except GrammarError as error:
         completion = _completion_of(error)
     note_end(call, completion)
@@ -48,7 +48,7 @@ async def complete_chat(call: Call, ask: Ask) -> ChatCompletion[Any]:
 
 async def stream_chat(call: Call, ask: Ask, writer: Writer) -> AsyncGenerator[bytes, None]:
     """Return the events of an answer; what is wrong with the request is raised here, before the first of them."""
-    stream = call.service.aio.stream_chat(ask.messages, ask.params, **ask.options)
+    stream = call.aio.stream_chat(ask.messages, ask.params, **ask.options)
     prompt = await stream.start()
     return _events(call, stream, writer, len(prompt.token_ids))
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import Field as OptionField
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -16,6 +16,12 @@ from inllama.params import RequestOptions, SamplingParams
 from inllama.server.failures import Failure
 
 _SHOWN_PROBLEMS = 3
+_MANY_PROBLEMS = 1000
+
+T = TypeVar("T")
+# A list is read up to the first item that does not fit: a million of them would be a million errors, in each of the
+# types that it might have.
+Items: TypeAlias = Annotated[list[T], Field(fail_fast=True)]
 
 
 class Body(BaseModel):
@@ -72,6 +78,8 @@ def read_body(cls: type[AnyBody], value: Mapping[str, Any]) -> AnyBody:
     try:
         return cls.model_validate(value)
     except ValidationError as problem:
+        if problem.error_count() > _MANY_PROBLEMS:
+            raise Failure(400, f"{problem.error_count()} values have a wrong type", code="invalid_value") from None
         errors = problem.errors(include_url=False, include_context=False, include_input=False)
     places = [_place(error["loc"]) for error in errors]
     texts = [f"{place}: {error['msg']}" for place, error in zip(places, errors, strict=True)]
@@ -108,7 +116,7 @@ def _json_type(hint: Any) -> Any:
             made = made | _json_type(part)
         return made
     if origin is tuple:
-        return list[_json_type(parts[0])]  # type: ignore[misc]
+        return Items[_json_type(parts[0])]  # type: ignore[misc]
     if origin is not None and issubclass(origin, Mapping):
         return dict[str, _json_type(parts[1])]  # type: ignore[misc]
     return hint

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from starlette.types import Receive, Scope
 
+from inllama.async_llm import AsyncLLM
 from inllama.engine import Engine
 from inllama.server.event_text import to_text
 from inllama.server.failures import Failure
+from inllama.server.served import Lease
 from inllama.server.service import Service
 
 _SHOWN_FIELDS = 20
@@ -27,7 +30,7 @@ class Call:
         request_id: Its name in logs and answers.
         tenant: Whose key it has; empty if none is needed.
         ignored: Fields that were not understood or have no effect.
-        engine: What computes it.
+        lease: Its model, once it has one.
     """
 
     service: Service
@@ -35,8 +38,28 @@ class Call:
     receive: Receive
     request_id: str
     tenant: str
-    engine: Engine
     ignored: list[str] = field(default_factory=list)
+    lease: Lease | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """What computes it."""
+        return self._lease.engine
+
+    @property
+    def aio(self) -> AsyncLLM:
+        """The face of that."""
+        return self._lease.aio
+
+    @property
+    def model(self) -> str:
+        """What the answer calls the model."""
+        return self._lease.model
+
+    @property
+    def _lease(self) -> Lease:
+        assert self.lease is not None, "this route needs no engine"
+        return self.lease
 
     def ignore(self, names: Iterable[str]) -> None:
         """Note fields that have no effect; raises ``Failure`` if the server is strict."""
@@ -49,6 +72,10 @@ class Call:
                     param=name[:100],
                 )
             self.ignored.append(name)
+
+    def new_name(self, prefix: str) -> str:
+        """Return a name for what is made: clients may give several requests the same name."""
+        return f"{prefix}{uuid.uuid4().hex}"
 
     @property
     def path_parameter(self) -> str:

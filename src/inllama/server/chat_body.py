@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from inllama.server.body import SamplingBody
+from inllama.server.body import Items, SamplingBody
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -79,21 +79,21 @@ class ChatBody(SamplingBody):
         "chat_template": (),
     }
 
-    messages: list[dict[str, Any]] = Field(min_length=1, description="The conversation, in OpenAI's shape.")
+    messages: Items[dict[str, Any]] = Field(min_length=1, description="The conversation, in OpenAI's shape.")
     stream: bool | None = Field(None, description="Send chunks as they come, as server-sent events.")
     stream_options: StreamOptions | None = None
     max_completion_tokens: int | None = Field(None, description="As max_tokens.")
-    stop: str | list[str] | None = Field(None, description="Texts that end the answer and are not part of it.")
+    stop: str | Items[str] | None = Field(None, description="Texts that end the answer and are not part of it.")
     logprobs: bool | None = Field(None, description="Report the log-probability of each token.")
     top_logprobs: int | None = Field(None, ge=0, le=20, description="With logprobs: of so many likeliest tokens too.")
     response_format: ResponseFormat | None = None
-    tools: list[dict[str, Any]] | None = Field(None, description="Functions that the model can call.")
+    tools: Items[dict[str, Any]] | None = Field(None, description="Functions that the model can call.")
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = Field(None, description="Let it call several at once.")
     reasoning_effort: Effort | None = Field(None, description="How long to reason; 'none': not at all.")
     reasoning: bool | None = Field(None, description="Let the model reason before it answers, or not.")
     reasoning_budget: int | None = Field(None, ge=0, description="Longest reasoning [tokens].")
     chat_template_kwargs: dict[str, Any] | None = Field(None, description="More variables for the template.")
-    documents: list[dict[str, Any]] | None = Field(None, description="Documents for templates that show some.")
+    documents: Items[dict[str, Any]] | None = Field(None, description="Documents for templates that show some.")
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = Field(None, description="Go on with the last message.")

@@ -16,15 +16,14 @@ from inllama.server.failures import Failure
 
 async def chat_completions(call: Call, body: ChatBody) -> Answer:
     """Answer a chat."""
-    model = call.service.name_for(body.model)
     ask = read_chat(body, call)
-    name = ask.options["request_id"] = f"chatcmpl-{call.request_id.removeprefix('req_')}"
+    name = ask.options["request_id"] = call.new_name("chatcmpl-")
     if not body.stream:
         if body.stream_options is not None:
             raise Failure(400, "stream_options needs stream=true", code="invalid_value", param="stream_options")
-        return JsonAnswer(whole_chat(await complete_chat(call, ask), model))
+        return JsonAnswer(whole_chat(await complete_chat(call, ask), call.model))
     has_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
-    writer = ChatChunks(name, model, body.n or 1, has_usage=has_usage)
+    writer = ChatChunks(name, call.model, body.n or 1, has_usage=has_usage)
     return EventAnswer(await stream_chat(call, ask, writer))
 
 

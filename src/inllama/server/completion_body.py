@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from inllama.server.body import SamplingBody
+from inllama.server.body import Items, SamplingBody
 from inllama.server.chat_body import StreamOptions
 
 
@@ -17,10 +17,12 @@ class CompletionBody(SamplingBody):
     HINTS: ClassVar[frozenset[str]] = frozenset({"user"})
     UNSUPPORTED: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
-    prompt: str | list[str] | list[int] | list[list[int]] = Field(description="A text, token ids, or a list of those.")
+    prompt: str | Items[str] | Items[int] | Items[Items[int]] = Field(
+        description="A text, token ids, or a list of those."
+    )
     stream: bool | None = Field(None, description="Send chunks as they come, as server-sent events.")
     stream_options: StreamOptions | None = None
-    stop: str | list[str] | None = Field(None, description="Texts that end the output and are not part of it.")
+    stop: str | Items[str] | None = Field(None, description="Texts that end the output and are not part of it.")
     logprobs: int | None = Field(None, ge=0, le=20, description="Report so many likeliest tokens at each place.")
     echo: bool | None = Field(None, description="Begin with the prompt.")
     best_of: int | None = Field(None, description="Must be n: every output is returned.")

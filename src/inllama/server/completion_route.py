@@ -22,25 +22,24 @@ from inllama.server.merging import merged
 
 async def completions(call: Call, body: CompletionBody) -> Answer:
     """Continue texts."""
-    model = call.service.name_for(body.model)
     prompts = _prompts(call, body)
     n_each = body.n or 1
     if body.best_of not in (None, n_each):
         raise Failure(400, "best_of must be n, or left out", code="unsupported_field", param="best_of")
     params, options = sampling_params(body), request_options(body, call, len(prompts))
-    name = f"cmpl-{call.request_id.removeprefix('req_')}"
+    name = call.new_name("cmpl-")
     if body.logprobs is not None:
         options["logprobs"] = body.logprobs
     if body.parse_special is not None:
         options["parse_special"] = body.parse_special
-    writer = TextChunks(name, model, n_each, _echoed(call, body, prompts), has_usage=_has_usage(body))
+    writer = TextChunks(name, call.model, n_each, _echoed(call, body, prompts), has_usage=_has_usage(body))
     if not body.stream:
-        results: list[Completion] = await call.service.aio.generate(prompts, params, **options)  # type: ignore[assignment, arg-type]
+        results: list[Completion] = await call.aio.generate(prompts, params, **options)  # type: ignore[assignment, arg-type]
         for result in results:
             note_end(call, result)
         return JsonAnswer(writer.whole(results))
     streams = [
-        call.service.aio.stream(prompt, params, **options | {"request_id": f"{name}-{index}" if index else name})
+        call.aio.stream(prompt, params, **options | {"request_id": f"{name}-{index}" if index else name})
         for index, prompt in enumerate(prompts)
     ]
     try:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from types import TracebackType
+from typing import Any, Self, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
@@ -43,21 +44,28 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         service = self.service
-        engine = service.engine if self.needs_engine else service.loaded
-        call = Call(service, scope, receive, scope["inllama.request_id"], scope["inllama.tenant"], engine)  # type: ignore[arg-type]
-        arguments: tuple[Any, ...] = (call,)
+        if self.needs_engine:
+            service.check_ready()
+        call = Call(service, scope, receive, scope["inllama.request_id"], scope["inllama.tenant"])
+        body = None
         if self.body is not None:
             body = read_body(self.body, await read_json(scope, receive, service.options))
             call.ignore(body.unknown())
-            arguments = (call, body)
         service.n_active += 1
         try:
-            await _until_disconnect(receive, self._answer(call, arguments, send))
+            await _until_disconnect(receive, self._answer(call, body, send))
         finally:
             service.n_active -= 1
 
-    async def _answer(self, call: Call, arguments: tuple[Any, ...], send: Send) -> None:
-        answer = await self.handler(*arguments)
+    async def _answer(self, call: Call, body: Body | None, send: Send) -> None:
+        arguments: tuple[Any, ...] = (call,) if body is None else (call, body)
+        if not self.needs_engine:
+            await self._send(call, await self.handler(*arguments), send)
+            return
+        async with self.service.lease(None if body is None else body.model) as call.lease:
+            await self._send(call, await self.handler(*arguments), send)
+
+    async def _send(self, call: Call, answer: Answer, send: Send) -> None:
         if isinstance(answer, JsonAnswer):
             body = answer.body()
             length = (b"content-length", str(len(body)).encode())
@@ -71,10 +79,53 @@ class Endpoint:
 async def _send_events(answer: EventAnswer, call: Call, send: Send) -> None:
     async with aclosing(answer.events) as events:
         await send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *call.headers()]})
-        if call.scope["method"] != "HEAD":
+        with _Patience(call.service.options.send_timeout_s) as patience:
             async for event in events:
+                patience.n_turns += 1
                 await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+                patience.n_turns += 1
+            patience.n_turns += 1
+            await send({"type": "http.response.body", "body": b""})
+
+
+class _Patience:
+    """Ends a stream whose client takes nothing any more; its place and its KV cells are wanted by others.
+
+    One timer for a stream: one for each piece would cost as much as the piece.
+
+    Attributes:
+        n_turns: Grows when a piece is sent, and again when the client has taken it.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.n_turns = 0
+        self._n_seen = 0
+        self._interval_s = timeout_s / 2
+        self._is_over = False
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        self._arm()
+        return self
+
+    def _arm(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._look)
+
+    def _look(self) -> None:
+        is_sending = self.n_turns % 2 == 1
+        if is_sending and self.n_turns == self._n_seen and self._task is not None:
+            self._is_over = True
+            self._task.cancel()
+            return
+        self._n_seen = self.n_turns
+        self._arm()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._is_over and kind is asyncio.CancelledError:
+            raise Disconnected from None
 
 
 async def _until_disconnect(receive: Receive, work: Coroutine[Any, Any, None]) -> None:

@@ -17,13 +17,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inllama.server.event_text import to_text
 from inllama.server.failures import Failure, anthropic_dict, failure_of, internal_failure
 from inllama.server.json_body import Disconnected, header
-from inllama.server.service import Service, logger
+from inllama.server.served import logger
+from inllama.server.service import Service
 
 access = logging.getLogger("inllama.access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_KEY_HEADERS = (b"authorization", b"x-api-key")
 _CORS_METHODS = b"GET, POST, DELETE"
 _CORS_MAX_AGE = b"600"
+_CORS_EXPOSED = b"retry-after, x-inllama-ignored, x-request-id"
+_HEADER_NAMES = re.compile(rb"[A-Za-z0-9_-]+(, ?[A-Za-z0-9_-]+){0,99}")
 # What a client that has gone away would have been told; nginx counts it so.
 _CLOSED = 499
 
@@ -71,8 +75,9 @@ class Gate:
         if origin in self._origins:
             sent.headers += [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
             if scope["method"] == "OPTIONS":
-                await self._preflight(sent)
+                await self._preflight(scope, sent)
                 return
+            sent.headers.append((b"access-control-expose-headers", _CORS_EXPOSED))
         elif origin is not None and not _is_same(scope, origin):
             raise Failure(
                 403, "requests of other web pages are refused; cors_origins lists those that may", code="origin"
@@ -101,9 +106,7 @@ class Gate:
         keys = self._service.keys
         if not len(keys):
             return ""
-        scheme, _, key = (header(scope, b"authorization") or b"").partition(b" ")
-        given = [key.strip()] if scheme.lower() == b"bearer" else []
-        given += [value for value in (header(scope, b"x-api-key"),) if value is not None]
+        given = _given_keys(scope)
         found = [tenant for value in given if (tenant := keys.tenant(value)) is not None]
         if not found:
             text = "this API key is not accepted" if given else "an API key is needed: Authorization: Bearer KEY"
@@ -116,10 +119,12 @@ class Gate:
             )
         return found[0]
 
-    async def _preflight(self, sent: _Sent) -> None:
+    async def _preflight(self, scope: Scope, sent: _Sent) -> None:
+        asked = header(scope, b"access-control-request-headers") or b""
         headers = [
             (b"access-control-allow-methods", _CORS_METHODS),
-            (b"access-control-allow-headers", b"authorization, content-type, x-api-key, x-request-id"),
+            # SDKs send many of their own, and this origin may send what it likes.
+            (b"access-control-allow-headers", asked if _HEADER_NAMES.fullmatch(asked) else b"content-type"),
             (b"access-control-max-age", _CORS_MAX_AGE),
         ]
         await sent({"type": "http.response.start", "status": 204, "headers": headers})
@@ -179,6 +184,16 @@ def _request_id(scope: Scope) -> str:
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return str(given[0], "ascii")
     return f"req_{uuid.uuid4().hex}"
+
+
+def _given_keys(scope: Scope) -> list[bytes]:
+    """Return the keys that a request has; a header that is there twice counts as none, whichever another would read."""
+    bearers, others = ([value for key, value in scope["headers"] if key == name] for name in _KEY_HEADERS)
+    given = []
+    if len(bearers) == 1:
+        scheme, _, key = bearers[0].partition(b" ")
+        given += [key.strip()] if scheme.lower() == b"bearer" else []
+    return given + (others if len(others) == 1 else [])
 
 
 def _is_same(scope: MutableMapping[str, Any], origin: bytes) -> bool:

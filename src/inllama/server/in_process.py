@@ -6,15 +6,17 @@ import asyncio
 import importlib
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Coroutine, Generator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from starlette.types import ASGIApp, Message
+from starlette.types import Message, Scope
 
 from inllama.async_llm import AsyncLLM
 from inllama.engine import Engine
-from inllama.server.app import create_app
+from inllama.server.app import app_of, make_service
+from inllama.server.exchange import Exchange, http_scope
+from inllama.server.service import Service
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -24,22 +26,21 @@ T = TypeVar("T")
 # It only has to look like an address.
 _BASE_URL = "http://localhost/v1"
 _KEY = "in-process"
-# Pieces of an answer that wait for their reader; then the request pauses.
-_PIECES = 16
 
 
 def openai_client(engine: Engine | AsyncLLM, **options: Any) -> OpenAI:
     """Return the official ``openai`` client, whose requests an engine of this process answers. Needs the package.
 
-    Closing it, also by collection, closes its event loop's thread, and not the engine.
+    Closing it, also by collection, ends its open streams and the thread of its event loop, and not the engine.
 
     Args:
-        engine: What computes.
+        engine: What computes. The model of an ``AsyncLLM`` is loaded with the first request, which raises if it cannot
+            be.
         **options: Fields of ``AppOptions``.
     """
     import openai
 
-    client = openai.DefaultHttpxClient(transport=_sync_transport(create_app(engine, **options)))
+    client = openai.DefaultHttpxClient(transport=_sync_transport(make_service(engine, options)))
     return openai.OpenAI(base_url=_BASE_URL, api_key=_key_of(options), http_client=client)
 
 
@@ -47,7 +48,7 @@ def async_openai_client(engine: Engine | AsyncLLM, **options: Any) -> AsyncOpenA
     """Return the asynchronous twin of ``openai_client``; it needs no thread."""
     import openai
 
-    client = openai.DefaultAsyncHttpxClient(transport=_async_transport(create_app(engine, **options)))
+    client = openai.DefaultAsyncHttpxClient(transport=_async_transport(make_service(engine, options)))
     return openai.AsyncOpenAI(base_url=_BASE_URL, api_key=_key_of(options), http_client=client)
 
 
@@ -64,68 +65,45 @@ def _http_library() -> Any:
     return importlib.import_module(base.__module__.partition(".")[0])
 
 
-class _Exchange:
-    """One request on its way through the app, and its answer on its way back."""
+def _scope_of(request: Any) -> Scope:
+    raw_path, _, query = request.url.raw_path.partition(b"?")
+    headers = [(name.lower(), value) for name, value in request.headers.raw]
+    return http_scope(request.method, request.url.path, raw_path=raw_path, query=query, headers=headers)
 
-    def __init__(self, app: ASGIApp, scope: dict[str, Any], body: bytes, read_timeout_s: float | None) -> None:
-        self._body: bytes | None = body
-        self._read_timeout_s = read_timeout_s
-        self._pieces: asyncio.Queue[Message | None] = asyncio.Queue(_PIECES)
-        self._is_closed = asyncio.Event()
-        self._task = asyncio.ensure_future(self._run(app, scope))
 
-    async def _run(self, app: ASGIApp, scope: dict[str, Any]) -> None:
+class _Service:
+    """What is served, and the exchanges that are open."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._app = app_of(service)
+        self._open: weakref.WeakSet[Exchange] = weakref.WeakSet()
+
+    async def begin(self, http: Any, request: Any, body: bytes) -> tuple[Exchange, Message]:
+        """Return an exchange and the beginning of its answer."""
+        await self._service.models.load()
+        exchange = Exchange(self._app, _scope_of(request), body, _read_timeout(request))
+        self._open.add(exchange)
         try:
-            await app(scope, self._receive, self._pieces.put)
-        finally:
-            await self._pieces.put(None)
-
-    async def _receive(self) -> Message:
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self._is_closed.wait()
-        return {"type": "http.disconnect"}
-
-    async def next(self) -> Message | None:
-        """Return the next message of the app; ``None``: there is no more. Raises ``TimeoutError``."""
-        async with asyncio.timeout(self._read_timeout_s):
-            return await self._pieces.get()
+            start = await _next(exchange, http, request)
+        except BaseException:
+            await exchange.aclose()
+            raise
+        assert start is not None
+        return exchange, start
 
     async def aclose(self) -> None:
-        """Go away: what is still computed is cancelled."""
-        self._is_closed.set()
-        while not self._task.done():  # it may wait for room
-            while not self._pieces.empty():
-                self._pieces.get_nowait()
-            await asyncio.sleep(0)
-        with suppress(asyncio.CancelledError):
-            await self._task
+        """End what is open."""
+        for exchange in list(self._open):
+            await exchange.aclose()
 
 
-def _scope_of(request: Any) -> dict[str, Any]:
-    raw_path, _, query = request.url.raw_path.partition(b"?")
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": request.method,
-        "scheme": "http",
-        "path": request.url.path,
-        "raw_path": raw_path,
-        "root_path": "",
-        "query_string": query,
-        "headers": [(name.lower(), value) for name, value in request.headers.raw],
-        "client": None,
-        "server": None,
-    }
-
-
-def _async_transport(app: ASGIApp) -> Any:
+def _async_transport(service: Service) -> Any:
     http = _http_library()
+    served = _Service(service)
 
     class Stream(http.AsyncByteStream):  # type: ignore[name-defined, misc]
-        def __init__(self, exchange: _Exchange, request: Any) -> None:
+        def __init__(self, exchange: Exchange, request: Any) -> None:
             self._exchange = exchange
             self._request = request
 
@@ -138,24 +116,22 @@ def _async_transport(app: ASGIApp) -> Any:
 
     class Transport(http.AsyncBaseTransport):  # type: ignore[name-defined, misc]
         async def handle_async_request(self, request: Any) -> Any:
-            exchange = _Exchange(app, _scope_of(request), await request.aread(), _read_timeout(request))
-            try:
-                start = await _next(exchange, http, request)
-            except BaseException:
-                await exchange.aclose()
-                raise
-            assert start is not None
+            exchange, start = await served.begin(http, request, await request.aread())
             return http.Response(start["status"], headers=start["headers"], stream=Stream(exchange, request))
+
+        async def aclose(self) -> None:
+            await served.aclose()
 
     return Transport()
 
 
-def _sync_transport(app: ASGIApp) -> Any:
+def _sync_transport(service: Service) -> Any:
     http = _http_library()
+    served = _Service(service)
     loop = _LoopThread()
 
     class Stream(http.SyncByteStream):  # type: ignore[name-defined, misc]
-        def __init__(self, exchange: _Exchange, request: Any) -> None:
+        def __init__(self, exchange: Exchange, request: Any) -> None:
             self._exchange = exchange
             self._request = request
 
@@ -164,35 +140,28 @@ def _sync_transport(app: ASGIApp) -> Any:
                 yield message.get("body", b"")
 
         def close(self) -> None:
-            loop.run(self._exchange.aclose())
+            if not loop.is_closed:
+                loop.run(self._exchange.aclose())
 
     class Transport(http.BaseTransport):  # type: ignore[name-defined, misc]
         def handle_request(self, request: Any) -> Any:
-            scope, body, timeout_s = _scope_of(request), request.read(), _read_timeout(request)
-
-            async def begin() -> tuple[_Exchange, Message | None]:
-                exchange = _Exchange(app, scope, body, timeout_s)
-                try:
-                    return exchange, await _next(exchange, http, request)
-                except BaseException:
-                    await exchange.aclose()
-                    raise
-
-            exchange, start = loop.run(begin())
-            assert start is not None
+            exchange, start = loop.run(served.begin(http, request, request.read()))
             return http.Response(start["status"], headers=start["headers"], stream=Stream(exchange, request))
 
         def close(self) -> None:
-            loop.close()
+            loop.close(served.aclose)
 
     return Transport()
 
 
-async def _next(exchange: _Exchange, http: Any, request: Any) -> Message | None:
+async def _next(exchange: Exchange, http: Any, request: Any) -> Message | None:
     try:
-        return await exchange.next()
+        message = await exchange.next()
     except TimeoutError:
         raise http.ReadTimeout("the answer did not come in time", request=request) from None
+    if message is None and exchange.is_closed:
+        raise http.ReadError("the client was closed meanwhile", request=request)
+    return message
 
 
 def _read_timeout(request: Any) -> float | None:
@@ -204,43 +173,67 @@ class _LoopThread:
     """An event loop in a thread of its own, started with the first request."""
 
     def __init__(self) -> None:
+        self.is_closed = False
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what a coroutine returns; Ctrl-C cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._started())
+        """Return what a coroutine returns; Ctrl-C cancels it. Raises ``RuntimeError`` once it is closed."""
+        try:
+            future = self._handed_over(work)
+        except RuntimeError:
+            work.close()
+            raise
         try:
             return future.result()
+        except CancelledError:
+            raise _closed() from None
         except BaseException:
             future.cancel()
             raise
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _handed_over(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         with self._lock:
+            if self.is_closed:
+                raise _closed()
             if self._loop is None:
                 self._loop = loop = asyncio.new_event_loop()
                 thread = threading.Thread(target=_run_loop, args=(loop,), name="inllama-client", daemon=True)
                 thread.start()
                 self._stop = weakref.finalize(self, _stop_loop, loop, thread)
-            return self._loop
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def close(self) -> None:
-        """End the thread."""
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run what is left to be done, and end the thread."""
         with self._lock:
-            if self._loop is not None:
-                self._stop()
-                self._loop = None
+            if self.is_closed:
+                return
+            self.is_closed = True
+            if self._loop is None:
+                return
+            left = asyncio.run_coroutine_threadsafe(last(), self._loop)
+        left.result()
+        self._stop()
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("the client is closed")
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
+        loop.run_until_complete(_end_tasks())
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
+
+
+async def _end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _stop_loop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

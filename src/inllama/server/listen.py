@@ -16,17 +16,25 @@ from inllama.async_llm import AsyncLLM
 from inllama.engine import Engine
 from inllama.errors import InvalidRequestError
 from inllama.options import split_keywords
+from inllama.pool import ModelPool
 from inllama.server.app import app_of, make_service
 from inllama.server.options import AppOptions, ListenOptions
-from inllama.server.protocol import protocol_with
-from inllama.server.service import Service, logger
+from inllama.server.protocol import LimitedProtocol, protocol_with
+from inllama.server.served import logger
+from inllama.server.service import Service
+
+# How long requests that were cut off may take to end.
+_CUT_OFF_S = 2.0
+
+_TICKS_PER_SECOND = 10  # of uvicorn
 
 
-def serve(model: Engine | AsyncLLM, **options: Any) -> None:
+def serve(model: Engine | AsyncLLM | ModelPool, **options: Any) -> None:
     """Serve an engine until SIGTERM or Ctrl-C; running requests may end first, new ones get a 503 meanwhile.
 
     Args:
-        model: An engine, which is not closed; or an ``AsyncLLM``, whose model is loaded while ``/health`` answers.
+        model: An engine, which is not closed; an ``AsyncLLM``, whose model is loaded while ``/health`` answers; or a
+            ``ModelPool``, whose models are loaded when requests name them.
         **options: Fields of ``AppOptions`` and ``ListenOptions``.
 
     Raises:
@@ -37,11 +45,11 @@ def serve(model: Engine | AsyncLLM, **options: Any) -> None:
     """
     server = make_server(model, **options)
     server.run(sockets=[server.socket])
-    if server.service.load_error is not None:
-        raise server.service.load_error
+    if server.service.models.load_error is not None:
+        raise server.service.models.load_error
 
 
-def make_server(model: Engine | AsyncLLM, **options: Any) -> Server:
+def make_server(model: Engine | AsyncLLM | ModelPool, **options: Any) -> Server:
     """Return a server that listens already; arguments and errors as ``serve``."""
     about_app, about_listening = split_keywords(options, AppOptions, ListenOptions)
     limits = ListenOptions.from_keywords(about_listening)
@@ -78,13 +86,13 @@ class Server(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=limits.idle_timeout_s,
                 timeout_graceful_shutdown=1,
-                limit_concurrency=limits.max_connections,
                 proxy_headers=False,
             )
         )
         self.service = service
         self._limits = limits
         self._drains_until: float | None = None
+        self._is_cut_off = False
         self.socket = _listening(limits)
 
     @property
@@ -94,10 +102,12 @@ class Server(uvicorn.Server):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take no more requests; a second signal ends those that run."""
-        if self.service.is_draining or sig != signal.SIGTERM:
-            self.force_exit = self.should_exit = True
+        """Take no more requests; Ctrl-C and a second signal end those that run, and one more does not wait for them."""
+        is_impatient = self.service.is_draining or sig != signal.SIGTERM
+        self.force_exit = self.should_exit = self._is_cut_off
         self.drain()
+        if is_impatient:
+            self._drains_until = time.monotonic()
 
     def drain(self) -> None:
         """Take no more requests, and stop once those that run have ended, or ``drain_s`` is over."""
@@ -106,20 +116,33 @@ class Server(uvicorn.Server):
             self._drains_until = time.monotonic() + self._limits.drain_s
 
     async def on_tick(self, counter: int) -> bool:
-        """Look whether it is time to stop."""
-        if self.service.load_error is not None:
+        """Look whether it is time to stop, and for connections that do not end."""
+        if counter % _TICKS_PER_SECOND == 0:
+            for connection in list(self.server_state.connections):
+                assert isinstance(connection, LimitedProtocol)
+                connection.end_if_stuck(time.monotonic())
+        if self.service.models.load_error is not None:
             self.should_exit = True
         elif self._drains_until is not None:
-            n_active = self.service.n_active
-            if n_active == 0 or time.monotonic() > self._drains_until:
-                logger.info("stopped, with %d requests cut off", n_active)
-                self.should_exit = True
+            self._end_drain(self._drains_until - time.monotonic())
         return await super().on_tick(counter)
+
+    def _end_drain(self, time_left_s: float) -> None:
+        if self.service.n_active == 0:
+            self.should_exit = True
+        elif time_left_s <= 0 and not self._is_cut_off:
+            logger.warning("%d requests are cut off", self.service.n_active)
+            self._is_cut_off = True
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()  # as if the clients had gone away: each request ends by itself
+        elif time_left_s < -_CUT_OFF_S:
+            self.should_exit = True
 
 
 def _listening(limits: ListenOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in limits.host else socket.AF_INET
-    made = socket.socket(family)
+    # asyncio sends small pieces at once (TCP_NODELAY) only where the protocol is named.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((limits.host, limits.port))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from inllama.server.body import Body, SamplingBody
+from inllama.server.body import Body, Items, SamplingBody
 
 # Where a service caches, computes and looks for users; Claude Code sends them along.
 _HINTS = frozenset(
@@ -29,9 +29,9 @@ class CountBody(Body):
     HINTS: ClassVar[frozenset[str]] = _HINTS
     UNSUPPORTED: ClassVar[Mapping[str, tuple[Any, ...]]] = {"container": (), "mcp_servers": ([],)}
 
-    messages: list[dict[str, Any]] = Field(min_length=1, description="The conversation, in Anthropic's shape.")
-    system: str | list[dict[str, Any]] | None = Field(None, description="Instructions.")
-    tools: list[dict[str, Any]] | None = None
+    messages: Items[dict[str, Any]] = Field(min_length=1, description="The conversation, in Anthropic's shape.")
+    system: str | Items[dict[str, Any]] | None = Field(None, description="Instructions.")
+    tools: Items[dict[str, Any]] | None = None
     tool_choice: dict[str, Any] | None = None
     thinking: Thinking | None = None
     output_config: dict[str, Any] | None = None
@@ -47,13 +47,13 @@ class MessageBody(SamplingBody):
         "service_tier": ("auto", "standard_only"),
     }
 
-    messages: list[dict[str, Any]] = Field(min_length=1, description="The conversation, in Anthropic's shape.")
+    messages: Items[dict[str, Any]] = Field(min_length=1, description="The conversation, in Anthropic's shape.")
     max_tokens: int = Field(ge=1, description="Longest answer [tokens].")
-    system: str | list[dict[str, Any]] | None = Field(None, description="Instructions.")
-    stop_sequences: list[str] | None = Field(None, description="Texts that end the answer.")
+    system: str | Items[dict[str, Any]] | None = Field(None, description="Instructions.")
+    stop_sequences: Items[str] | None = Field(None, description="Texts that end the answer.")
     stream: bool | None = Field(None, description="Send events as they come, as server-sent events.")
     n: Literal[1] | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: Items[dict[str, Any]] | None = None
     tool_choice: dict[str, Any] | None = None
     thinking: Thinking | None = None
     output_config: dict[str, Any] | None = None

@@ -23,8 +23,7 @@ _STOPS = {"length": "max_tokens", "tool_calls": "tool_use", "stop": "end_turn", 
 
 async def create_message(call: Call, body: MessageBody) -> Answer:
     """Answer a conversation."""
-    model = call.service.name_for(body.model)
-    name = f"msg_{call.request_id.removeprefix('req_')}"
+    name = call.new_name("msg_")
     changed = {} if body.stop_sequences is None else {"stop": body.stop_sequences}
     options = request_options(body, call) | _chat_options(call, body) | {"request_id": name}
     changed |= _structure(body)
@@ -33,7 +32,7 @@ async def create_message(call: Call, body: MessageBody) -> Answer:
         "id": name,
         "type": "message",
         "role": "assistant",
-        "model": model,
+        "model": call.model,
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
@@ -49,8 +48,8 @@ async def create_message(call: Call, body: MessageBody) -> Answer:
 
 async def count_tokens(call: Call, body: CountBody) -> Answer:
     """Return how many tokens a conversation would be, with its instructions and tools."""
-    call.service.name_for(body.model)
-    prompt = await call.service.aio.render_chat(messages_of(body.system, body.messages), **_chat_options(call, body))
+    options = _chat_options(call, body) | _structure(body)
+    prompt = await call.aio.render_chat(messages_of(body.system, body.messages), **options)
     return JsonAnswer({"input_tokens": len(prompt.token_ids)})
 
 
@@ -84,7 +83,7 @@ def _choice(choice: dict[str, Any]) -> dict[str, Any]:
     kind = choice.get("type")
     if kind == "tool":
         found: dict[str, Any] = {"tool_choice": {"type": "function", "function": {"name": choice.get("name")}}}
-    elif kind in _CHOICES:
+    elif isinstance(kind, str) and kind in _CHOICES:
         found = {"tool_choice": _CHOICES[kind]}
     else:
         raise Failure(
@@ -112,7 +111,7 @@ def _thinking(call: Call, body: MessageBody | CountBody) -> dict[str, Any]:
     return {"reasoning": True, **budget} if thinking.type == "enabled" else {}
 
 
-def _structure(body: MessageBody) -> dict[str, Any]:
+def _structure(body: MessageBody | CountBody) -> dict[str, Any]:
     asked = (body.output_config or {}).get("format")
     if asked is None:
         return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -103,27 +103,32 @@ class _EngineCollector(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
         """Yield what the engine counts."""
-        engine = self._service.loaded
-        if engine is None:
+        # A model may have several names.
+        engines = {one.engine: one.name for one in reversed(self._service.models.facts()) if one.engine is not None}
+        found = {name: engine.stats() for engine, name in engines.items()}
+        if not found:
             return
-        stats, name = engine.stats(), engine.model_name
         for metric, field, text in _GAUGES:
-            yield _gauge(metric, text, name, getattr(stats, field))
-        yield _gauge("kv_cache_usage_perc", "Part of the KV cache that is used; 1 is all.", name, _usage(stats))
+            yield _gauge(metric, text, {name: getattr(stats, field) for name, stats in found.items()})
+        usages = {name: _usage(stats) for name, stats in found.items()}
+        yield _gauge("kv_cache_usage_perc", "Part of the KV cache that is used; 1 is all.", usages)
         for metric, field, text in _COUNTERS:
             counter = CounterMetricFamily(f"inllama:{metric}", text, labels=["model_name"])
-            counter.add_metric([name], getattr(stats, field))
+            for name, stats in found.items():
+                counter.add_metric([name], getattr(stats, field))
             yield counter
         for metric, field, text in _HISTOGRAMS:
-            counts: Counts = getattr(stats, field)
             histogram = HistogramMetricFamily(f"inllama:{metric}", text, labels=["model_name"])
-            histogram.add_metric([name], _buckets(counts), counts.sum)
+            for name, stats in found.items():
+                counts: Counts = getattr(stats, field)
+                histogram.add_metric([name], _buckets(counts), counts.sum)
             yield histogram
 
 
-def _gauge(metric: str, text: str, name: str, value: float) -> GaugeMetricFamily:
+def _gauge(metric: str, text: str, values: Mapping[str, float]) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily(f"inllama:{metric}", text, labels=["model_name"])
-    gauge.add_metric([name], value)
+    for name, value in values.items():
+        gauge.add_metric([name], value)
     return gauge
 
 

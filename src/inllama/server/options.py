@@ -26,10 +26,17 @@ class AppOptions(Options):
     cors_origins: tuple[str, ...] = option(
         "Origins of other web pages that may ask, such as https://app.example.", (), each=str
     )
-    max_body_bytes: int = option("Largest body of a request.", 32 << 20, low=1 << 10, high=1 << 32, unit="bytes")
+    max_body_bytes: int = option("Largest body of a request.", 8 << 20, low=1 << 10, high=1 << 32, unit="bytes")
     max_json_depth: int = option("Deepest nesting of lists and objects in a body.", 64, low=4, high=200)
     body_timeout_s: float = option(
         "Longest time in which a body must arrive.", 60.0, low=0.1, high=86_400.0, unit="seconds"
+    )
+    send_timeout_s: float = option(
+        "Longest time in which a client takes nothing of a stream; then its request ends.",
+        120.0,
+        low=0.1,
+        high=86_400.0,
+        unit="seconds",
     )
     max_outputs: int = option("Most outputs of a request: prompts times n.", 128, low=1, high=1024)
     max_texts: int = option("Most texts of a request for vectors or scores.", 2048, low=1, high=1 << 20)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from inllama.chat_outputs import ChatCompletion, ChatEvent, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta
+from inllama.outputs import TokenLogprob
 from inllama.server.event_text import named_event
 from inllama.server.failures import Failure
 from inllama.server.response_items import ItemNames, call_item, reasoning_item, text_item, text_part
@@ -45,17 +46,21 @@ class ResponseEvents:
         if isinstance(event, ReasoningDelta):
             return self._enter(_Reasoning(self._names.of("rs"))) + self._add(event.text)
         if isinstance(event, TextDelta):
-            return self._enter(_Text(self._names.of("msg"))) + self._add(
-                event.text, logprobs=[one.to_dict() for one in event.logprobs]
-            )
+            return self._enter(_Text(self._names.of("msg"))) + self._add(event.text, event.logprobs)
         if isinstance(event, ToolCallDelta):
             call = _Call(self._names.of("fc", event.call_index), event.id or "", event.name or "")
             return self._enter(call) + (self._add(event.arguments) if event.arguments else b"")
-        return self._leave()
+        return self._leave("incomplete" if event.finish_reason == "length" else "completed")
 
     def end(self, completion: ChatCompletion[Any]) -> bytes:
-        """The whole response."""
-        return self.completed(self._finish(completion))
+        """The whole response, after a text that no event had: an empty one, or a call that could not be read."""
+        response = self._finish(completion)
+        first = response["output"][0]
+        if self._n_items > 0 or first["type"] != "message":
+            return self.completed(response)
+        entered = self._enter(_Text(first["id"]))
+        text = first["content"][0]["text"]
+        return entered + (self._add(text) if text else b"") + self._leave(first["status"]) + self.completed(response)
 
     def completed(self, response: dict[str, Any]) -> bytes:
         """The same, of a response that is there already."""
@@ -74,17 +79,16 @@ class ResponseEvents:
         added = self._write("response.output_item.added", output_index=self._n_items, item=item.item("in_progress"))
         return left + added + self._part("added")
 
-    def _add(self, delta: str, **more: Any) -> bytes:
+    def _add(self, delta: str, logprobs: Sequence[TokenLogprob] = ()) -> bytes:
         assert self._open is not None
-        self._open.text += delta
-        return self._write(self._open.delta, **self._place(), delta=delta, **(more if self._open.has_logprobs else {}))
+        return self._write(self._open.delta, **self._place(), **self._open.grow(delta, logprobs))
 
-    def _leave(self) -> bytes:
+    def _leave(self, status: str = "completed") -> bytes:
         item = self._open
         if item is None:
             return b""
         done = self._write(item.done, **self._place(), **item.whole()) + self._part("done")
-        ended = self._write("response.output_item.done", output_index=self._n_items, item=item.item("completed"))
+        ended = self._write("response.output_item.done", output_index=self._n_items, item=item.item(status))
         self._open = None
         self._n_items += 1
         return done + ended
@@ -110,11 +114,15 @@ class _Item:
 
     delta: str
     done: str
-    has_logprobs = False
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.text = ""
+
+    def grow(self, delta: str, logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
+        """Add a piece; returns what its event says."""
+        self.text += delta
+        return {"delta": delta}
 
     def item(self, status: str) -> dict[str, Any]:
         """The item as it is."""
@@ -141,16 +149,24 @@ class _Reasoning(_Item):
 
 class _Text(_Item):
     delta, done = "response.output_text.delta", "response.output_text.done"
-    has_logprobs = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._logprobs: list[TokenLogprob] = []
+
+    def grow(self, delta: str, logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
+        self._logprobs += logprobs
+        return {**super().grow(delta, logprobs), "logprobs": [one.to_dict() for one in logprobs]}
 
     def item(self, status: str) -> dict[str, Any]:
-        return text_item(self.name, self.text or None, status=status)
+        text = None if status == "in_progress" else self.text
+        return text_item(self.name, text, status=status, logprobs=self._logprobs)
 
     def part(self) -> dict[str, Any]:
-        return text_part(self.text)
+        return text_part(self.text, self._logprobs)
 
     def whole(self) -> dict[str, Any]:
-        return {"text": self.text, "logprobs": []}
+        return {"text": self.text, "logprobs": self.part()["logprobs"]}
 
 
 class _Call(_Item):

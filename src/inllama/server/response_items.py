@@ -34,6 +34,9 @@ def messages_of(instructions: str | None, items: Iterable[dict[str, Any]]) -> li
         else:
             turn = None
             found.append(_message(kind, item, at))
+    for message in found:
+        if "reasoning_content" in message and "tool_calls" not in message:
+            message.setdefault("content", "")  # it was cut off in its reasoning
     return joined_instructions(instructions, [message for message in found if len(message) > 1])
 
 
@@ -136,15 +139,16 @@ def output_items(
     Args:
         message: It.
         names: Their ids.
-        status: ``completed``, or ``incomplete`` for an answer that was cut off.
+        status: Of the last one: ``completed``, or ``incomplete`` for an answer that was cut off.
         logprobs: Of the text, if they were asked for.
     """
     found = []
     if message.reasoning_content:
         found.append(reasoning_item(names.of("rs"), message.reasoning_content, status="completed"))
-    if message.content or not message.tool_calls:
-        found.append(text_item(names.of("msg"), message.content, status=status, logprobs=logprobs))
+    if message.content or not (found or message.tool_calls):
+        found.append(text_item(names.of("msg"), message.content, status="completed", logprobs=logprobs))
     found += [call_item(names.of("fc", index), call) for index, call in enumerate(message.tool_calls)]
+    found[-1]["status"] = status
     return found
 
 

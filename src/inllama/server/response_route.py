@@ -74,8 +74,8 @@ class _Turn:
     def __init__(self, call: Call, body: ResponseBody) -> None:
         self._call = call
         self._body = body
-        self._model = call.service.name_for(body.model)
-        self._name = f"resp_{call.request_id.removeprefix('req_')}"
+        self._model = call.model
+        self._name = call.new_name("resp_")
         self._names = ItemNames()
         self._created = int(time.time())
         text = body.input if body.input is not None else []
@@ -116,7 +116,7 @@ class _Turn:
             options["parallel_tool_calls"] = body.parallel_tool_calls
         if body.reasoning is not None and body.reasoning.effort is not None:
             options |= effort_options(call, body.reasoning.effort, options.get("chat_template_kwargs"))
-        if body.top_logprobs is not None or _LOGPROBS in ((body.model_extra or {}).get("include") or ()):
+        if body.top_logprobs is not None or _LOGPROBS in (body.include or ()):
             options |= {"logprobs": True, "top_logprobs": body.top_logprobs}
         return sampling_params(body, changed), options
 

@@ -48,6 +48,7 @@ class ResponseStore:
 
     def put(self, tenant: str, stored: StoredResponse) -> None:
         """Keep a response, and forget the oldest ones that there is no room for any more."""
+        self.remove(tenant, stored.response["id"])
         size = len(to_text([stored.response, stored.items]))
         self._kept[tenant, stored.response["id"]] = (stored, size)
         self._n_bytes += size

@@ -13,7 +13,7 @@ from inllama.embedding import EmbedCall
 from inllama.off_loop import off_loop
 from inllama.ranking import RerankCall
 from inllama.request import is_one
-from inllama.server.body import Body
+from inllama.server.body import Body, Items
 from inllama.server.call import Answer, Call, JsonAnswer
 from inllama.server.failures import Failure
 
@@ -23,7 +23,9 @@ class EmbeddingBody(Body):
 
     HINTS: ClassVar[frozenset[str]] = frozenset({"user"})
 
-    input: str | list[str] | list[int] | list[list[int]] = Field(description="A text, token ids, or a list of those.")
+    input: str | Items[str] | Items[int] | Items[Items[int]] = Field(
+        description="A text, token ids, or a list of those."
+    )
     encoding_format: Literal["float", "base64"] | None = Field(None, description="Of the vectors: float32.")
     dimensions: int | None = Field(None, ge=1, description="Keep so many first values.")
     pooling: Literal["mean", "cls", "last"] | None = Field(None, description="By default as the model file says.")
@@ -39,7 +41,7 @@ class RerankBody(Body):
     HINTS: ClassVar[frozenset[str]] = frozenset({"user"})
 
     query: str
-    documents: list[str | dict[str, Any]] = Field(description="Texts, or objects with a text.")
+    documents: Items[str | dict[str, Any]] = Field(description="Texts, or objects with a text.")
     top_n: int | None = Field(None, ge=1, description="Return so many of the best.")
     return_documents: bool | None = Field(None, description="Return the texts too.")
     truncate: bool | None = Field(None, description="Cut documents that are too long; otherwise they are an error.")
@@ -52,11 +54,12 @@ _RANK = frozenset({"truncate", "timeout_s"})
 
 async def embeddings(call: Call, body: EmbeddingBody) -> Answer:
     """Turn texts into vectors."""
-    model = call.service.name_for(body.model)
     if not body.input:
         raise Failure(400, "the input is empty; give it some text", code="invalid_value", param="input")
     texts: list[Any] = [body.input] if is_one(body.input) else list(body.input)
     _check_count(call, texts, "input")
+    if body.prefix and not all(isinstance(text, str) for text in texts):
+        raise Failure(400, "prefix is put before texts, not before token ids", code="invalid_value", param="prefix")
     options = _options(call, body, _EMBED)
     work = await off_loop(lambda: EmbedCall(call.engine, texts, options))
     await run_async(work, call.engine)
@@ -68,7 +71,7 @@ async def embeddings(call: Call, body: EmbeddingBody) -> Answer:
     return JsonAnswer(
         {
             "object": "list",
-            "model": model,
+            "model": call.model,
             "data": [{"object": "embedding", "index": index, "embedding": one} for index, one in enumerate(shown)],
             "usage": {"prompt_tokens": n_tokens, "total_tokens": n_tokens},
         }
@@ -77,7 +80,6 @@ async def embeddings(call: Call, body: EmbeddingBody) -> Answer:
 
 async def rerank(call: Call, body: RerankBody) -> Answer:
     """Order documents by how well they answer a query."""
-    model = call.service.name_for(body.model)
     texts = [_document(one, index) for index, one in enumerate(body.documents)]
     if not texts:
         raise Failure(400, "documents is empty; give at least one", code="invalid_value", param="documents")
@@ -90,7 +92,7 @@ async def rerank(call: Call, body: RerankBody) -> Answer:
         for result in results:
             result["document"] = {"text": texts[result["index"]]}
     usage = {"prompt_tokens": work.n_tokens, "total_tokens": work.n_tokens}
-    return JsonAnswer({"object": "list", "model": model, "results": results, "usage": usage})
+    return JsonAnswer({"object": "list", "model": call.model, "results": results, "usage": usage})
 
 
 def _document(one: str | dict[str, Any], index: int) -> str:

@@ -1,0 +1,111 @@
+#include "core/gguf_rules.h"
+
+#include <algorithm>
+
+namespace inllama {
+
+namespace {
+
+bool ends_with(std::string_view text, std::string_view end) {
+    return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+bool has(std::string_view text, std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+}
+
+// Parts of the names of tensors that are added or multiplied element by element, or go through a convolution
+// or a state: operations that take f32 alone beside activations in f32. Source: LLM_TENSOR_INFOS in
+// llama-arch.cpp.
+constexpr const char* kVectors[] = {
+    "_norm",
+    ".enorm",
+    ".hnorm",
+    "rope_freqs",
+    "rope_factors",
+    "attn_sinks",
+    "ssm_a",
+    "ssm_d",
+    "ssm_conv1d",
+    "ple_conv1d",
+    "shortconv.conv",
+    "exp_probs_b",
+    "hc_attn_base",
+    "hc_ffn_base",
+    "hc_attn_scale",
+    "hc_ffn_scale",
+    "output_hc_base",
+    "output_hc_scale",
+    "indexer_compressor_ape",
+    "time_mix_first",
+    "time_mix_decay.",
+    "time_mix_lerp",
+    "time_mix_w0",
+    "time_mix_a0",
+    "time_mix_v0",
+    "time_mix_k_k",
+    "time_mix_k_a",
+    "time_mix_r_k",
+    "time_mix_ln",
+    "channel_mix_lerp",
+    "altup_correct_scale",
+    "layer_output_scale",
+    "token_types",
+    "ffn.act",
+};
+
+// Tables of ids.
+constexpr const char* kNumbers[] = {"d2t", "ffn_gate_tid2eid", "masked_embd_ordering"};
+
+bool is_vector(std::string_view name) {
+    if (ends_with(name, ".bias") || ends_with(name, ".scale") || ends_with(name, ".input_scale")) {
+        return true;
+    }
+    return std::any_of(std::begin(kVectors), std::end(kVectors),
+                       [&](const char* part) { return has(name, part); });
+}
+
+bool is_numbers(std::string_view name) {
+    return std::any_of(std::begin(kNumbers), std::end(kNumbers),
+                       [&](const char* part) { return has(name, part); });
+}
+
+void check_type(const Gguf& file, const GgufTensor& tensor) {
+    const uint32_t id = tensor.type->id;
+    const char* wanted = nullptr;
+    if (is_numbers(tensor.name) && (id == kTensorI32 || id == kTensorI64)) {
+        return;
+    }
+    if (tensor.type->use != TensorType::Use::weights) {
+        wanted = "a type of weights";
+    } else if (id != kTensorF32 && is_vector(tensor.name)) {
+        wanted = "f32, as what is added or multiplied element by element";
+    }
+    if (wanted != nullptr) {
+        file.fail("tensor " + std::string(tensor.name),
+                  std::string("is of type ") + tensor.type->name + "; it must be " + wanted);
+    }
+}
+
+// llama.cpp asserts that such weights, which have a scale of their own, have no bias.
+void check_nvfp4(const Gguf& file, const GgufTensor& tensor) {
+    const std::string_view end = ".weight";
+    if (tensor.type->id != kTensorNvfp4 || !ends_with(tensor.name, end)) {
+        return;
+    }
+    const std::string name(tensor.name.substr(0, tensor.name.size() - end.size()));
+    if (file.find_tensor(name + ".scale") != nullptr && file.find_tensor(name + ".bias") != nullptr) {
+        file.fail("tensor " + std::string(tensor.name), "is of type nvfp4 and has both a scale and a bias");
+    }
+}
+
+} // namespace
+
+void check_gguf_tensors(const Gguf& file) {
+    for (const GgufTensor& tensor : file.tensors()) {
+        check_type(file, tensor);
+        check_nvfp4(file, tensor);
+    }
+}
+
+} // namespace inllama

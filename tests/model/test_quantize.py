@@ -1,0 +1,120 @@
+"""quantize: the same bytes as llama.cpp's own tool, and nothing half-written."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inllama import LLM, InvalidRequestError, ModelLoadError
+from inllama.cli import main
+from inllama.model import demo_path
+from inllama.quantization import quantization_types, quantize
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURE = ROOT / "tests" / "model" / "fixtures" / "llama.gguf"
+TOOL = ROOT / "build" / "bench-tools" / "bin" / "llama-quantize"
+
+
+@pytest.mark.skipif(not TOOL.exists(), reason="make bench-tools makes llama-quantize")
+@pytest.mark.parametrize("kind", ["Q4_K_M", "Q8_0", "Q4_0", "Q6_K", "IQ4_NL", "F16"])
+def test_the_file_is_that_of_llama_cpps_own_tool(kind: str, tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs.gguf", tmp_path / "ours.gguf"
+    subprocess.run([TOOL, "--allow-requantize", FIXTURE, theirs, kind, "2"], check=True, capture_output=True)
+    quantize(FIXTURE, ours, kind, allow_requantize=True, n_threads=2)
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_quantized_model_generates(tmp_path: Path) -> None:
+    made = tmp_path / "demo-q8.gguf"
+    quantize(demo_path(), made, "q8_0", allow_requantize=True)
+    with LLM(made) as llm:
+        assert llm.generate("Once upon a time", max_tokens=8, temperature=0).usage.completion_tokens == 8
+        assert llm.model.quantization.startswith("Q8_0")
+
+
+def test_progress_rises_to_one_and_can_stop(tmp_path: Path) -> None:
+    seen: list[float] = []
+    target = tmp_path / "made.gguf"
+    quantize(FIXTURE, target, "Q8_0", progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[0] == 0.0
+    assert seen[-1] == 1.0
+    target.unlink()
+    with pytest.raises(ModelLoadError) as caught:
+        quantize(FIXTURE, target, "Q8_0", progress=lambda _: False)
+    assert caught.value.cancelled
+    with pytest.raises(ZeroDivisionError):
+        quantize(FIXTURE, target, "Q8_0", progress=lambda _: 1 / 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_quantized_leaves_the_target_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "made.gguf"
+    target.write_text("precious")
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(FIXTURE.read_bytes()[:5000])
+    for source in (damaged, tmp_path, tmp_path / "none.gguf"):
+        with pytest.raises(ModelLoadError):
+            quantize(source, target, "Q8_0")
+    with pytest.raises(ModelLoadError, match="both source and target"):
+        quantize(target, target, "Q8_0")
+    assert target.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.gguf", "made.gguf"]
+
+
+def test_impossible_options_say_what_is_possible(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="Q4_K_M"):
+        quantize(FIXTURE, tmp_path / "x.gguf", "Q99")
+    with pytest.raises(InvalidRequestError, match="imatrix"):
+        quantize(FIXTURE, tmp_path / "x.gguf", "IQ2_XXS")
+    with pytest.raises(InvalidRequestError, match="output_type"):
+        quantize(FIXTURE, tmp_path / "x.gguf", "Q8_0", output_type="q99")
+    assert {"Q4_K_M", "Q8_0", "F16"} <= set(quantization_types())
+
+
+def test_the_command_writes_the_file_and_says_how_large_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy, target = tmp_path / "copy.gguf", tmp_path / "made.gguf"
+    shutil.copy(FIXTURE, copy)
+    assert main(["quantize", str(copy), str(target), "Q8_0"]) == 0
+    assert target.stat().st_size < copy.stat().st_size
+    assert "28% of" in capsys.readouterr().out
+
+
+def imatrix_file(path: Path, seed: int = 1) -> Path:
+    """An importance matrix of the fixture, as llama-imatrix writes it."""
+    import gguf
+
+    reader = gguf.GGUFReader(str(FIXTURE))
+    random = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(str(path), arch="none")
+    writer.add_string("general.type", "imatrix")
+    writer.add_array("imatrix.datasets", ["a.txt"])
+    writer.add_uint32("imatrix.chunk_count", 3)
+    writer.add_uint32("imatrix.chunk_size", 512)
+    for tensor in reader.tensors:
+        if len(tensor.shape) == 2 and tensor.name.startswith("blk."):
+            sums = random.random((1, int(tensor.shape[0]))).astype(np.float32)
+            writer.add_tensor(f"{tensor.name}.in_sum2", sums)
+            writer.add_tensor(f"{tensor.name}.counts", np.array([[512.0 * 3]], dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.skipif(not TOOL.exists(), reason="make bench-tools makes llama-quantize")
+def test_an_importance_matrix_gives_the_same_file_too(tmp_path: Path) -> None:
+    matrix = imatrix_file(tmp_path / "imatrix.gguf")
+    theirs, ours = tmp_path / "theirs.gguf", tmp_path / "ours.gguf"
+    subprocess.run([TOOL, "--imatrix", matrix, FIXTURE, theirs, "Q4_K_M", "2"], check=True, capture_output=True)
+    quantize(FIXTURE, ours, "Q4_K_M", imatrix=matrix, n_threads=2)
+    assert ours.read_bytes() == theirs.read_bytes()
+    quantize(FIXTURE, tmp_path / "plain.gguf", "Q4_K_M", n_threads=2)
+    assert (tmp_path / "plain.gguf").read_bytes() != ours.read_bytes()
