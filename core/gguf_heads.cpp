@@ -42,6 +42,9 @@ constexpr const char* kQueriesOfLayerWidth = " arctic baichuan bert bitnet bloom
                                              "qwen2 qwen2moe qwen2vl stablelm starcoder starcoder2 "
                                              "xverse ";
 
+// Those with an indexer, whose keys are rotated like those of heads.
+constexpr const char* kIndexed =
+    " deepseek32 dots3note glm-dsa hy_v4 deepseek4 minimax-m3 qwen4exp glm5-next ";
 // Those whose layers with a window may have heads of another width.
 constexpr const char* kWindowedHeads = " gemma4 gemma4-assistant mimo2 spark2_5 step35 dots3note ";
 // Those whose keys are what is compressed, and behind it what is rotated.
@@ -91,34 +94,38 @@ void check_query_width(const GgufArchitecture& architecture) {
     }
 }
 
-// The widest head, as far as the file says.
+// The width of a head of keys, as far as the file says.
 std::optional<double> head_width(const GgufArchitecture& architecture) {
-    std::optional<double> widest;
-    for (const char* key : {".attention.key_length", ".attention.key_length_mla", ".attention.key_length_swa",
-                            ".attention.indexer.key_length"}) {
-        if (const auto width = architecture.one(key)) {
-            widest = std::max(widest.value_or(0), *width);
-        }
-    }
     const auto width = architecture.one(".embedding_length");
     const auto heads = gguf_layer_number(architecture.find(".attention.head_count"), 0);
-    if (!widest && width && heads.value_or(0) >= 1) {
+    const auto key = architecture.one(".attention.key_length");
+    if (!key && width && heads.value_or(0) >= 1) {
         return std::floor(*width / *heads);
     }
-    return widest;
+    return key;
+}
+
+// The dimensions that are rotated, of heads of this width.
+void check_rotated(const GgufArchitecture& architecture, const char* key, std::optional<double> width) {
+    const auto n = architecture.one(key);
+    // Where keys are compressed, a part of its own may be rotated, or none.
+    const double least = architecture.find(".attention.kv_lora_rank") != nullptr ? 0 : 2;
+    if (n && width.value_or(1) > 0 && (*n < least || std::fmod(*n, 2) != 0 || *n > width.value_or(*n))) {
+        architecture.fail(key, "is " + shown(*n) + "; it must be even, at least " + shown(least) +
+                                   ", and at most a head's width" + (width ? ", " + shown(*width) : ""));
+    }
+    const double indexer = architecture.one(".attention.indexer.key_length").value_or(0);
+    if (n && indexer > 0 && *n > indexer && architecture.is_in(kIndexed)) {
+        architecture.fail(key,
+                          "is " + shown(*n) + "; it must be at most the indexer's width, " + shown(indexer));
+    }
 }
 
 void check_rope(const GgufArchitecture& architecture) {
     const auto width = head_width(architecture);
-    for (const char* key : {".rope.dimension_count", ".rope.dimension_count_swa"}) {
-        const auto n = architecture.one(key);
-        // Where keys are compressed, a part of its own may be rotated, or none.
-        const double least = architecture.find(".attention.kv_lora_rank") != nullptr ? 0 : 2;
-        if (n && (*n < least || std::fmod(*n, 2) != 0 || (width && *width > 0 && *n > *width))) {
-            architecture.fail(key, "is " + shown(*n) + "; it must be even, at least " + shown(least) +
-                                       ", and at most a head's width" + (width ? ", " + shown(*width) : ""));
-        }
-    }
+    const auto width_swa = architecture.one(".attention.key_length_swa");
+    check_rotated(architecture, ".rope.dimension_count", width);
+    check_rotated(architecture, ".rope.dimension_count_swa", width_swa ? width_swa : width);
     if (const GgufEntry* type = architecture.find(".rope.scaling.type")) {
         const std::string problem = gguf_text_problem(architecture.key(".rope.scaling.type"), type->text());
         if (!problem.empty()) {

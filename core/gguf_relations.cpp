@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 namespace inllama {
 
@@ -207,12 +208,45 @@ void check_needed_tensors(const Gguf& file, const GgufArchitecture& architecture
     }
 }
 
+// Tensors whose number of rows says which of two ways is computed; llama.cpp asserts that it is one of them.
+void check_two_widths(const Gguf& file, const GgufArchitecture& architecture) {
+    const bool is_gate = architecture.is("laguna");
+    const std::string_view end = is_gate ? ".attn_gate.weight" : ".ffn_up.weight";
+    if (!is_gate && !architecture.is("jina-bert-v2")) {
+        return;
+    }
+    for (const GgufTensor& tensor : file.tensors()) {
+        if (tensor.name.size() < end.size() || tensor.name.substr(tensor.name.size() - end.size()) != end) {
+            continue;
+        }
+        unsigned layer = 0;
+        std::sscanf(std::string(tensor.name).c_str(), "blk.%u.", &layer);
+        const char* key = is_gate ? ".attention.head_count" : ".feed_forward_length";
+        const double narrow = gguf_layer_number(architecture.find(key), layer).value_or(0);
+        const double wide = narrow * (is_gate ? architecture.one(".attention.key_length").value_or(0) : 2);
+        const auto rows = static_cast<double>(tensor.dimensions[1]);
+        if (rows != narrow && rows != wide) {
+            file.fail("tensor " + std::string(tensor.name),
+                      "has " + shown(rows) + " rows; it must be " + shown(narrow) + " or " + shown(wide));
+        }
+    }
+}
+
 void check_other(const GgufArchitecture& architecture) {
     if (architecture.is_in(" deepseek2 deepseek2-ocr ") &&
         architecture.one(".attention.temperature_scale").value_or(0) != 0 &&
         architecture.one(".attention.temperature_length").value_or(0) < 1) {
         architecture.fail(".attention.temperature_length",
                           "must be at least 1, because the scale depends on it");
+    }
+    if (architecture.is("hrm_text")) {
+        const double n_slots = architecture.one(".hrm.layers_per_stack").value_or(0) *
+                               architecture.one(".hrm.h_cycles").value_or(0) *
+                               (architecture.one(".hrm.l_cycles").value_or(0) + 1);
+        if (n_slots != architecture.n_layers()) {
+            architecture.fail(".block_count", "is " + std::to_string(architecture.n_layers()) +
+                                                  "; the stacks and cycles make it " + shown(n_slots));
+        }
     }
     const auto width = architecture.one(".embedding_length");
     for (const char* key : {".dense_2_feat_in", ".dense_3_feat_out"}) {
@@ -262,6 +296,7 @@ void check_gguf_relations(const Gguf& file) {
     check_shared_layers(architecture);
     check_output_width(file, architecture);
     check_needed_tensors(file, architecture);
+    check_two_widths(file, architecture);
     check_other(architecture);
 }
 

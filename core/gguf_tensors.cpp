@@ -30,6 +30,8 @@ constexpr const char* kVectors[] = {
     "ple_conv1d",
     "shortconv.conv",
     "exp_probs_b",
+    "hrm.z_l_init",
+    "_res_score",
     "hc_attn_base",
     "hc_ffn_base",
     "hc_attn_scale",

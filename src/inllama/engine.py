@@ -18,7 +18,7 @@ from inllama.chat_frame import Frame
 from inllama.errors import InllamaError, QueueFullError, StateError, UnsupportedError
 from inllama.fitting import fit_context, fit_file
 from inllama.kept import Kept
-from inllama.model import checked_options, load_model, model_file, recommended_params
+from inllama.model import checked_file, checked_options, load_model, recommended_params
 from inllama.params import EngineOptions, SamplingParams
 from inllama.processors import Processors
 from inllama.request import Prepared
@@ -60,7 +60,7 @@ class Engine:
         checked, loading = checked_options(model, options)
         self._owns_model = not isinstance(model, Model)
         if not isinstance(model, Model):
-            path = model_file(model)
+            path = checked_file(model, loading)
             loading = fit_file(path, checked, loading)
         self._model: Model | None = model if isinstance(model, Model) else load_model(path, loading)
         try:

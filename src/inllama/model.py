@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inllama._core import Model
+from inllama.child_check import check_in_child
 from inllama.hub.reference import SCHEME, Reference
 from inllama.options import split_keywords
 from inllama.params import EngineOptions, ModelOptions, SamplingParams
@@ -55,9 +56,17 @@ def model_file(model: str | os.PathLike[str]) -> str:
     return os.fspath(model)
 
 
+def checked_file(model: str | os.PathLike[str], options: ModelOptions) -> str:
+    """``model_file``, and load it in a child process first, if that is asked for; errors as both."""
+    path = model_file(model)
+    if options.validate == "child":
+        check_in_child(path, options)
+    return path
+
+
 def load_model(path: str, options: ModelOptions) -> Model:
     """Load a file; raises ``ModelLoadError`` if that cannot be done."""
-    return Model(path, **options.to_dict())
+    return Model(path, **options.to_loading())
 
 
 def recommended_params(model: Model) -> SamplingParams:

@@ -352,3 +352,13 @@ class ModelOptions(Options):
     tensor_overrides: Mapping[str, str] = option("Buffer type for tensors whose name matches.", {}, each=str)
     check_tensors: bool = option("Refuse weights that are not finite numbers.", False)
     repack: bool = option("Use faster weight layouts, which other processes cannot share.", True)
+    validate: str = option(
+        "Load it in a child process first ('child'), which a hostile file would end instead of this one; it takes "
+        "twice as long. Every file is checked before that in any case.",
+        "file",
+        words=("file", "child"),
+    )
+
+    def to_loading(self) -> dict[str, Any]:
+        """Return the keywords of ``Model``."""
+        return {name: value for name, value in self.to_dict().items() if name != "validate"}

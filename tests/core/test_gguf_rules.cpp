@@ -257,6 +257,12 @@ TEST("some architectures take fewer values") {
     check_refused(u32("ernie4_5-moe.interleave_moe_layer_step", 0), "layers are divided", "ernie4_5-moe");
     check_refused(u32("mamba2.ssm.inner_size", 100), "must divide it", "mamba2",
                   {u32("mamba2.ssm.time_step_rank", 3), u32("mamba2.ssm.group_count", 1)});
+    check_refused(u32("hrm_text.block_count", 3), "the stacks and cycles make it 6", "hrm_text",
+                  {u32("hrm_text.hrm.layers_per_stack", 1), u32("hrm_text.hrm.h_cycles", 2),
+                   u32("hrm_text.hrm.l_cycles", 2)});
+    check_refused(u32("deepseek4.rope.dimension_count_swa", 18), "a head's width, 16", "deepseek4");
+    check_refused(u32("glm-dsa.rope.dimension_count", 8), "the indexer's width, 4", "glm-dsa",
+                  {u32("glm-dsa.attention.indexer.key_length", 4)});
     check_refused(u32("llama4.attention.sliding_window", 0), "aborts without a window", "llama4");
     check_refused(u32("jamba.ssm.inner_size", 100), "twice the width", "jamba");
     check_refused(u32("rwkv6.wkv.head_size", 48), "does not divide the width", "rwkv6");
@@ -361,6 +367,12 @@ TEST("tensors have types that are computed with") {
         CHECK_EQ(typed(name, 0), "");
         CHECK(typed(name, 1).find("it must be f32") != std::string::npos);
     }
+    File gated =
+        model("laguna", {u32("laguna.attention.key_length", 16), u32("laguna.attention.value_length", 16)});
+    gated.add("blk.0.attn_gate.weight", {64, 4}).add("blk.1.attn_gate.weight", {64, 64});
+    CHECK_EQ(problem(gated), "");
+    gated.add("blk.2.attn_gate.weight", {64, 5});
+    CHECK(problem(gated).find("tensor blk.2.attn_gate.weight has 5 rows; it must be 4 or 64") == 0);
     File file = model("llama", {});
     file.add("blk.0.ffn_up.weight", {64, 2}, 40).add("blk.0.ffn_up.bias", {2});
     CHECK_EQ(problem(file), "");
