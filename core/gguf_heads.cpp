@@ -176,11 +176,22 @@ void check_equal_heads(const GgufArchitecture& architecture) {
     if (architecture.is_in(kWholeHeadRotated)) {
         must_be(".rope.dimension_count", rotated, "all of a head", key);
     }
-    const double compressed = architecture.one(".attention.kv_lora_rank").value_or(0);
-    if (architecture.is_in(kCompressedKeys) &&
-        architecture.one(".attention.key_length_mla").value_or(0) > 0) {
-        must_be(".attention.key_length", key, "kv_lora_rank and the rotated dimensions together",
-                compressed + rotated);
+    const double mla = architecture.one(".attention.key_length_mla").value_or(0);
+    if (architecture.is_in(kCompressedKeys) && mla > 0) {
+        const double compressed = architecture.one(".attention.kv_lora_rank").value_or(0);
+        const double compressed_swa = architecture.one(".attention.kv_lora_rank_swa").value_or(compressed);
+        const double rotated_swa = architecture.one(".rope.dimension_count_swa").value_or(rotated);
+        const char* what = "what is compressed and what is rotated together";
+        must_be(".attention.key_length", key, what, compressed + rotated);
+        if (architecture.is("dots3note")) {
+            const double key_swa = architecture.one(".attention.key_length_swa").value_or(key);
+            must_be(".attention.key_length_swa", key_swa, what, compressed_swa + rotated_swa);
+        }
+        if (mla <= rotated) {
+            architecture.fail(".attention.key_length_mla", "is " + shown(mla) +
+                                                               "; it must be above the rotated dimensions, " +
+                                                               shown(rotated));
+        }
     }
 }
 

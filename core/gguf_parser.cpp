@@ -177,9 +177,7 @@ class GgufParser {
                          " are possible");
         }
         reader_.expect(n * sizeof(uint64_t), "its texts");
-        for (uint64_t i = 0; i < n; i++) {
-            reader_.take_text("a text", kGgufMaxHeaderBytes);
-        }
+        reader_.skip_texts(n);
     }
 
     void skip_numbers(const GgufEntry& entry) {

@@ -9,36 +9,43 @@ namespace inllama {
 
 namespace {
 
-constexpr uint64_t kFirstBlock = 64 << 10;
+// Below what malloc takes from the system anew each time, whose pages cost more than the reading.
+constexpr uint64_t kFirstBlock = 96 << 10;
 constexpr uint64_t kLargestBlock = 8 << 20;
 
-bool is_between(char c, unsigned char low, unsigned char high) noexcept {
-    return static_cast<unsigned char>(c) >= low && static_cast<unsigned char>(c) <= high;
-}
+constexpr uint64_t kHighBits = 0x8080808080808080;
 
-// Whether all of it is UTF-8. Most texts are short, ASCII or in plain characters of two and three bytes:
-// those are looked at here, and the others with all the rules. This is half of the time of reading a file.
-bool is_utf8(std::string_view text) noexcept {
-    constexpr uint64_t kHighBits = 0x8080808080808080;
-    const char* at = text.data();
-    const char* const end = at + text.size();
-    while (at < end) {
+// Whether `n` bytes are UTF-8; `readable` of them and what follows can be read.
+//
+// Most texts are short and ASCII: those are looked at in words, and others with all the rules.
+bool is_utf8(const char* text, size_t n, uint64_t readable) noexcept {
+    size_t i = 0;
+    while (i < n && readable - i >= sizeof(uint64_t)) {
         uint64_t word;
-        if (end - at >= 8 && (std::memcpy(&word, at, sizeof(word)), (word & kHighBits) == 0)) {
-            at += sizeof(word);
-        } else if (is_between(*at, 0, 0x7F)) {
-            at++;
-        } else if (is_between(*at, 0xC2, 0xDF) && end - at >= 2 && is_between(at[1], 0x80, 0xBF)) {
-            at += 2;
-        } else if (is_between(*at, 0xE1, 0xEC) && end - at >= 3 && is_between(at[1], 0x80, 0xBF) &&
-                   is_between(at[2], 0x80, 0xBF)) {
-            at += 3;
+        std::memcpy(&word, text + i, sizeof(word));
+        if (n - i < sizeof(word)) {
+            word &= (uint64_t{1} << 8 * (n - i)) - 1; // the first byte is the lowest
+        }
+        if ((word & kHighBits) == 0) {
+            i += sizeof(word);
+            continue;
+        }
+        while (static_cast<unsigned char>(text[i]) < 0x80) {
+            i++;
+        }
+        const auto lead = static_cast<unsigned char>(text[i]);
+        const auto second = static_cast<unsigned char>(i + 1 < n ? text[i + 1] : 0);
+        const auto third = static_cast<unsigned char>(i + 2 < n ? text[i + 2] : 0);
+        // Plain characters of two and three bytes; 10xxxxxx is what follows a lead.
+        if (lead >= 0xC2 && lead <= 0xDF && (second & 0xC0) == 0x80) {
+            i += 2;
+        } else if (lead >= 0xE1 && lead <= 0xEC && (second & 0xC0) == 0x80 && (third & 0xC0) == 0x80) {
+            i += 3;
         } else {
-            const std::string_view rest(at, static_cast<size_t>(end - at));
-            return valid_utf8_prefix(rest) == rest.size();
+            break;
         }
     }
-    return true;
+    return i >= n || valid_utf8_prefix(std::string_view(text + i, n - i)) == n - i;
 }
 
 } // namespace
@@ -59,11 +66,28 @@ std::string_view GgufReader::take_text(const char* what, uint64_t limit) {
     }
     need(n, what);
     const std::string_view text(bytes_.data() + at_, n);
-    if (!is_utf8(text)) {
+    if (!is_utf8(text.data(), n, bytes_.size() - at_)) {
         fail("has " + std::string(what) + " that is not UTF-8");
     }
     at_ += n;
     return text;
+}
+
+void GgufReader::skip_texts(uint64_t n) {
+    for (; n > 0; n--) {
+        // Nearly all are in memory already, and there are hundreds of thousands.
+        uint64_t size = UINT64_MAX;
+        const uint64_t there = bytes_.size() - at_;
+        if (there >= sizeof(size)) {
+            std::memcpy(&size, bytes_.data() + at_, sizeof(size));
+        }
+        if (there < sizeof(size) || size > there - sizeof(size) ||
+            !is_utf8(bytes_.data() + at_ + sizeof(size), size, there - sizeof(size))) {
+            take_text("a text", kGgufMaxHeaderBytes);
+            continue;
+        }
+        at_ += sizeof(size) + size;
+    }
 }
 
 void GgufReader::expect(uint64_t n, const char* what) const {

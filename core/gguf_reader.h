@@ -44,6 +44,9 @@ class GgufReader {
     // Takes a text with its length before it; at most `limit` bytes. Valid until the next call.
     std::string_view take_text(const char* what, uint64_t limit);
 
+    // Skips `n` texts.
+    void skip_texts(uint64_t n);
+
     // What was read until now, from the beginning, and maybe some more.
     const GrowingBytes& bytes() const noexcept { return bytes_; }
     GrowingBytes release() { return std::move(bytes_); }

@@ -29,6 +29,7 @@ constexpr Narrower kNarrower[] = {
     {" qwen3next qwen35 qwen35moe qwen4exp minimax-01 ", ".full_attention_interval", 1, 512,
      "layers are divided by it"},
     {" llama4 ", ".attention.sliding_window", 1, 1 << 22, "llama.cpp aborts without a window"},
+    {" plamo2 ", ".ssm.group_count", 0, 0, "its states have no groups"},
     {" grovemoe ", ".experts_per_group", 1, 1024, "experts are divided by it"},
     {" nanbeige ", ".num_loops", 1, 512, "layers are computed at least once"},
     {" hrm_text ", ".hrm.layers_per_stack", 1, 512, "layers are computed at least once"},
@@ -86,14 +87,10 @@ void check_layer_arrays(const GgufArchitecture& architecture) {
                                        std::to_string(n_layers) + " layers");
         }
     }
-    if (architecture.one(".nextn_predict_layers").value_or(0) > n_layers) {
-        architecture.fail(".nextn_predict_layers",
-                          "is above the number of layers, " + std::to_string(n_layers));
-    }
-    // Read by that many as if they were there.
-    if (architecture.one(".leading_dense_block_count").value_or(0) > n_layers) {
-        architecture.fail(".leading_dense_block_count",
-                          "is above the number of layers, " + std::to_string(n_layers));
+    for (const char* key : {".nextn_predict_layers", ".n_deepstack_layers"}) {
+        if (architecture.one(key).value_or(0) > n_layers) {
+            architecture.fail(key, "is above the number of layers, " + std::to_string(n_layers));
+        }
     }
 }
 
@@ -238,6 +235,12 @@ void check_other(const GgufArchitecture& architecture) {
         architecture.one(".attention.temperature_length").value_or(0) < 1) {
         architecture.fail(".attention.temperature_length",
                           "must be at least 1, because the scale depends on it");
+    }
+    const double top = architecture.one(".attention.indexer.top_k").value_or(0);
+    const double pool = architecture.one(".attention.indexer.kpool").value_or(1);
+    if (architecture.is("glm5-next") && std::fmod(top, std::max(pool, 1.0)) != 0) {
+        architecture.fail(".attention.indexer.top_k",
+                          "is " + shown(top) + ", which indexer.kpool, " + shown(pool) + ", does not divide");
     }
     if (architecture.is("hrm_text")) {
         const double n_slots = architecture.one(".hrm.layers_per_stack").value_or(0) *

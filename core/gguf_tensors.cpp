@@ -18,50 +18,28 @@ bool has(std::string_view text, std::string_view part) {
 // or a state: operations that take f32 alone beside activations in f32. Source: LLM_TENSOR_INFOS in
 // llama-arch.cpp.
 constexpr const char* kVectors[] = {
-    "_norm",
-    ".enorm",
-    ".hnorm",
-    "rope_freqs",
-    "rope_factors",
-    "attn_sinks",
-    "ssm_a",
-    "ssm_d",
-    "ssm_conv1d",
-    "ple_conv1d",
-    "shortconv.conv",
-    "exp_probs_b",
-    "hrm.z_l_init",
-    "_res_score",
-    "hc_attn_base",
-    "hc_ffn_base",
-    "hc_attn_scale",
-    "hc_ffn_scale",
-    "output_hc_base",
-    "output_hc_scale",
-    "indexer_compressor_ape",
-    "time_mix_first",
-    "time_mix_decay.",
-    "time_mix_lerp",
-    "time_mix_w0",
-    "time_mix_a0",
-    "time_mix_v0",
-    "time_mix_k_k",
-    "time_mix_k_a",
-    "time_mix_r_k",
-    "time_mix_ln",
-    "channel_mix_lerp",
-    "altup_correct_scale",
-    "layer_output_scale",
-    "token_types",
-    "ffn.act",
+    "_norm",          ".enorm",          ".hnorm",           "rope_freqs",          "rope_factors",
+    "attn_sinks",     "ssm_conv1d",      "shortconv.conv",   "exp_probs_b",         "hrm.z_l_init",
+    "_res_score",     "hc_attn_base",    "hc_ffn_base",      "hc_attn_scale",       "hc_ffn_scale",
+    "output_hc_base", "output_hc_scale", "time_mix_first",   "time_mix_decay.",     "time_mix_lerp",
+    "time_mix_w0",    "time_mix_a0",     "time_mix_v0",      "time_mix_k_k",        "time_mix_k_a",
+    "time_mix_r_k",   "time_mix_ln",     "channel_mix_lerp", "altup_correct_scale", "layer_output_scale",
+    "token_types",    "ffn.act",
 };
 
 // Tables of ids.
 constexpr const char* kNumbers[] = {"d2t", "ffn_gate_tid2eid", "masked_embd_ordering"};
 
-bool is_vector(std::string_view name) {
-    if (ends_with(name, ".bias") || ends_with(name, ".scale") || ends_with(name, ".input_scale")) {
+bool is_vector(std::string_view name, std::string_view architecture) {
+    // Others take rows of it.
+    if (architecture == "glm5-next" && has(name, "indexer_compressor_ape")) {
         return true;
+    }
+    // ssm_alpha and ssm_dt are matrices.
+    for (const char* end : {".bias", ".scale", ".input_scale", ".ssm_a", ".ssm_d"}) {
+        if (ends_with(name, end)) {
+            return true;
+        }
     }
     return std::any_of(std::begin(kVectors), std::end(kVectors),
                        [&](const char* part) { return has(name, part); });
@@ -80,7 +58,7 @@ void check_type(const Gguf& file, const GgufTensor& tensor) {
     }
     if (tensor.type->use != TensorType::Use::weights) {
         wanted = "a type of weights";
-    } else if (id != kTensorF32 && is_vector(tensor.name)) {
+    } else if (id != kTensorF32 && is_vector(tensor.name, file.architecture())) {
         wanted = "f32, as what is added or multiplied element by element";
     }
     if (wanted != nullptr) {

@@ -68,7 +68,25 @@ class TokenSet {
     static constexpr uint32_t kNone = UINT32_MAX;
 
     static std::string text_of_empty(uint32_t i) { return "[EMPTY_" + std::to_string(i) + "]"; }
-    static size_t hash(std::string_view text) { return checksum(text.data(), text.size()); }
+    // Of short texts the whole at once.
+    static size_t hash(std::string_view text) {
+        const size_t n = text.size();
+        uint32_t first = 0, last = 0;
+        if (n > 8) {
+            return checksum(text.data(), n);
+        }
+        if (n >= 4) {
+            std::memcpy(&first, text.data(), sizeof(first));
+            std::memcpy(&last, text.data() + n - 4, sizeof(last));
+        } else {
+            for (const char c : text) {
+                first = first << 8 | static_cast<unsigned char>(c);
+            }
+        }
+        const uint64_t both = (uint64_t{last} << 32 | first) + n;
+        const uint64_t mixed = (both ^ both >> 31) * 0xFF51AFD7ED558CCDULL;
+        return static_cast<size_t>(mixed >> 29 ^ mixed);
+    }
 
     void insert(uint32_t i, std::string_view text) {
         for (size_t place = hash(text);; place++) {

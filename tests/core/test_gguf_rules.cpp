@@ -142,7 +142,7 @@ TEST("arrays of layers have as many values as there are layers") {
         check_refused(numbers<uint32_t>(name, GgufType::u32, {4, 4}), "has 2 values, but there are 3 layers");
     }
     check_refused(u32("llama.nextn_predict_layers", 4), "above the number of layers");
-    check_refused(u32("llama.leading_dense_block_count", 4), "above the number of layers");
+    check_refused(u32("llama.n_deepstack_layers", 4), "above the number of layers");
 }
 
 TEST("heads are there and divide") {
@@ -161,9 +161,20 @@ TEST("heads are there and divide") {
     check_refused(u32("gemma3.attention.key_length_swa", 8), "that of other layers, 16", "gemma3");
     check_refused(u32("gemma3.attention.value_length_swa", 8), "that of other layers, 16", "gemma3");
     CHECK_EQ(problem(model("gemma4", {u32("gemma4.attention.key_length_swa", 8)})), "");
-    check_refused(u32("deepseek2.attention.key_length", 40), "together, 12", "deepseek2",
-                  {u32("deepseek2.attention.kv_lora_rank", 8), u32("deepseek2.rope.dimension_count", 4),
-                   u32("deepseek2.attention.key_length_mla", 32)});
+    const std::vector<std::string> compressed = {
+        u32("deepseek2.attention.kv_lora_rank", 8), u32("deepseek2.rope.dimension_count", 4),
+        u32("deepseek2.attention.key_length", 12), u32("deepseek2.attention.key_length_mla", 32)};
+    CHECK_EQ(problem(model("deepseek2", compressed)), "");
+    std::vector<std::string> other = compressed;
+    other.erase(other.begin() + 2);
+    check_refused(u32("deepseek2.attention.key_length", 40), "together, 12", "deepseek2", other);
+    other = compressed;
+    other.pop_back();
+    check_refused(u32("deepseek2.attention.key_length_mla", 4), "above the rotated dimensions, 4",
+                  "deepseek2", other);
+    check_refused(u32("dots3note.attention.key_length_swa", 16), "together, 12", "dots3note",
+                  {u32("dots3note.attention.kv_lora_rank", 8), u32("dots3note.rope.dimension_count", 4),
+                   u32("dots3note.attention.key_length", 12), u32("dots3note.attention.key_length_mla", 32)});
     check_refused(u32("bert.embedding_length_out", 128), "nothing makes vectors", "bert");
     CHECK_EQ(problem(model("deepseek4", {u32("deepseek4.embedding_length_out", 256)})), "");
     CHECK(problem(model("t5", {})).find("tensor enc.blk.0.attn_rel_b.weight is missing") == 0);
@@ -224,6 +235,7 @@ TEST("some architectures take fewer values") {
     };
     const Case cases[] = {{"qwen35", ".full_attention_interval", 0},
                           {"grovemoe", ".experts_per_group", 0},
+                          {"plamo2", ".ssm.group_count", 2},
                           {"nanbeige", ".num_loops", 0},
                           {"hrm_text", ".hrm.layers_per_stack", 0},
                           {"hrm_text", ".hrm.h_cycles", 0},
@@ -257,6 +269,8 @@ TEST("some architectures take fewer values") {
     check_refused(u32("ernie4_5-moe.interleave_moe_layer_step", 0), "layers are divided", "ernie4_5-moe");
     check_refused(u32("mamba2.ssm.inner_size", 100), "must divide it", "mamba2",
                   {u32("mamba2.ssm.time_step_rank", 3), u32("mamba2.ssm.group_count", 1)});
+    check_refused(u32("glm5-next.attention.indexer.top_k", 9), "kpool, 4, does not divide", "glm5-next",
+                  {u32("glm5-next.attention.indexer.kpool", 4)});
     check_refused(u32("hrm_text.block_count", 3), "the stacks and cycles make it 6", "hrm_text",
                   {u32("hrm_text.hrm.layers_per_stack", 1), u32("hrm_text.hrm.h_cycles", 2),
                    u32("hrm_text.hrm.l_cycles", 2)});
@@ -357,6 +371,8 @@ TEST("tensors have types that are computed with") {
     };
     CHECK_EQ(typed("blk.0.attn_q.weight", 12), "");
     CHECK_EQ(typed("d2t", 27), "");
+    CHECK_EQ(typed("blk.0.ssm_alpha.weight", 12), "");
+    CHECK_EQ(typed("blk.0.ssm_dt.weight", 1), "");
     CHECK_EQ(typed("blk.0.ffn_gate_tid2eid.weight", 26), "");
     CHECK(typed("blk.0.attn_q.weight", 26).find("must be a type of weights") != std::string::npos);
     CHECK(typed("blk.0.attn_q.weight", 28).find("must be a type of weights") != std::string::npos);
