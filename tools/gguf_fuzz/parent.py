@@ -25,7 +25,7 @@ class Outcome:
         kind: ``loaded``, ``refused``, ``refused later`` (loaded, but a context or text was refused), or a fault:
             ``crashed``, ``hung``, ``foreign error``.
         text: The reason.
-        seconds: How long it took.
+        seconds: Processor time that it took, of all threads.
         n_bytes: How much memory it took beyond what was in use before.
     """
 
