@@ -37,25 +37,29 @@ def check_in_child(path: str, options: ModelOptions) -> None:
     """
     asked = json.dumps([os.path.abspath(path), options.to_loading()])
     environment = {name: value for name, value in os.environ.items() if name != "INLLAMA_LEAK_WARNINGS"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM],
-            input=asked,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired:
-        raise _failed(path, f"it took longer than {_TIMEOUT_S:g} s") from None
-    if done.returncode == 0:
-        return
-    if done.returncode == _REFUSED:
-        raise _failed(path, done.stdout.strip())
-    if done.returncode < 0:
-        raise _failed(path, f"it was ended by {signal.Signals(-done.returncode).name}")
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    raise _failed(path, f"it ended with {done.returncode}: {last}")
+        said, complaint = child.communicate(asked, timeout=_TIMEOUT_S)
+    except BaseException as error:
+        child.kill()
+        child.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise _failed(path, f"it took longer than {_TIMEOUT_S:g} s") from None
+        raise
+    if child.returncode == _REFUSED:
+        raise _failed(path, said.strip())
+    if child.returncode < 0:
+        raise _failed(path, f"it was ended by {signal.Signals(-child.returncode).name}")
+    if child.returncode > 0:
+        last = (complaint.strip().splitlines() or ["no message"])[-1]
+        raise _failed(path, f"it ended with {child.returncode}: {last}")
 
 
 def _failed(path: str, problem: str) -> ModelLoadError:

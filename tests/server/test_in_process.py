@@ -421,7 +421,8 @@ def test_closing_it_ends_what_another_thread_reads(slow: FakeEngine) -> None:
         reading = pool.submit(list, stream)
         wait_until(lambda: slow.stats().running == 1)
         client.close()
-        with pytest.raises(openai.APIConnectionError):
+        # The second one if it was between two pieces.
+        with pytest.raises((openai.APIConnectionError, RuntimeError)):
             reading.result(10)
     wait_until(lambda: is_idle(slow))
     assert client_threads() == []
