@@ -543,7 +543,13 @@ class Child:
 
     def stop_in_the_middle(self, how: signal.Signals) -> tuple[int, str]:
         """Stop it once it has written some rows; return its status and what it said."""
-        with subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True) as child:
+        # A shell that runs the tests in the background has them ignore SIGINT, and so would the child.
+        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            started = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        with started as child:
             while child.poll() is None:
                 if self.output.exists() and self.output.read_bytes().count(b"\n") >= 20:
                     child.send_signal(how)
