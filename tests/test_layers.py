@@ -182,7 +182,6 @@ EXTRAS = {
     "src/inllama/hub/repository.py": {"huggingface_hub"},
     "src/inllama/hub/transfer.py": {"huggingface_hub", "filelock"},
     "src/inllama/server": {"starlette", "pydantic", "prometheus_client"},
-    "src/inllama/server/__init__.py": {"starlette", "pydantic", "prometheus_client", "uvicorn"},
     "src/inllama/server/in_process.py": {"starlette", "openai"},
     "src/inllama/server/listen.py": {"uvicorn"},
     "src/inllama/server/protocol.py": {"uvicorn"},

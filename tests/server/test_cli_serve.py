@@ -209,3 +209,14 @@ def test_it_serves_with_the_keys_of_the_environment_and_shows_none(tmp_path: Pat
     assert KEY not in line + out + err
     assert "canary" not in out + err
     assert err.count("inllama.access") >= 5
+
+
+def test_other_commands_do_not_wait_for_the_servers_packages() -> None:
+    program = (
+        "import sys; from inllama.cli import main\n"
+        "try: main(['generate', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('starlette', 'pydantic', 'uvicorn') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.strip() == "[]"

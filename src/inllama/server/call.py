@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from starlette.types import Receive, Scope
+from starlette.types import Scope
 
 from inllama.async_llm import AsyncLLM
 from inllama.engine import Engine
@@ -26,7 +26,6 @@ class Call:
     Attributes:
         service: What is served.
         scope: As ASGI has it.
-        receive: As ASGI has it; read by ``Endpoint`` alone.
         request_id: Its name in logs and answers.
         tenant: Whose key it has; empty if none is needed.
         ignored: Fields that were not understood or have no effect.
@@ -35,7 +34,6 @@ class Call:
 
     service: Service
     scope: Scope
-    receive: Receive
     request_id: str
     tenant: str
     ignored: list[str] = field(default_factory=list)

@@ -46,7 +46,7 @@ class Endpoint:
         service = self.service
         if self.needs_engine:
             service.check_ready()
-        call = Call(service, scope, receive, scope["inllama.request_id"], scope["inllama.tenant"])
+        call = Call(service, scope, scope["inllama.request_id"], scope["inllama.tenant"])
         body = None
         if self.body is not None:
             body = read_body(self.body, await read_json(scope, receive, service.options))
