@@ -390,8 +390,10 @@ def test_two_ids_are_replaced(url: str) -> None:
 # The access log.
 
 
-def access_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "inllama.access"]
+def access_lines(caplog: pytest.LogCaptureFixture, of: str = "") -> list[str]:
+    """Return the lines, of the requests whose ids begin with `of`: a line of an earlier test may come late."""
+    lines = [record.getMessage() for record in caplog.records if record.name == "inllama.access"]
+    return [line for line in lines if line.startswith(of)]
 
 
 def test_each_request_has_one_line(url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -406,8 +408,8 @@ def test_each_request_has_one_line(url: str, caplog: pytest.LogCaptureFixture) -
     ]
     for index, (method, path, body, _) in enumerate(asked):
         ask(url, method, path, body, {"x-request-id": f"line-{index}"})
-    until(lambda: len(access_lines(caplog)) >= len(asked))
-    lines = access_lines(caplog)
+    until(lambda: len(access_lines(caplog, "line-")) >= len(asked))
+    lines = access_lines(caplog, "line-")
     assert len(lines) == len(asked)
     for index, (method, path, _, status) in enumerate(asked):
         assert lines[index].startswith(f"line-{index} 127.0.0.1 {method} '{path}' {status} "), lines[index]
@@ -416,13 +418,15 @@ def test_each_request_has_one_line(url: str, caplog: pytest.LogCaptureFixture) -
 
 def test_a_path_cannot_write_lines_of_its_own(url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "inllama.access")
-    ask(url, "GET", "/a%0d%0areq_1%20127.0.0.1%20GET%20'/health'%20200%1b[2J%00%e2%80%ae%c2%85%e2%80%a8")
-    ask(url, "GET", "/" + "a" * 3000)
-    until(lambda: len(access_lines(caplog)) >= 2)
-    for line in access_lines(caplog):
+    path = "/a%0d%0areq_1%20127.0.0.1%20GET%20'/health'%20200%1b[2J%00%e2%80%ae%c2%85%e2%80%a8"
+    ask(url, "GET", path, headers={"x-request-id": "path-0"})
+    ask(url, "GET", "/" + "a" * 3000, headers={"x-request-id": "path-1"})
+    until(lambda: len(access_lines(caplog, "path-")) >= 2)
+    lines = access_lines(caplog, "path-")
+    for line in lines:
         assert line.isprintable(), line
         assert len(line) < 400
-    assert r"'/a\r\nreq_1" in access_lines(caplog)[0] or r'"/a\r\nreq_1' in access_lines(caplog)[0]
+    assert r"'/a\r\nreq_1" in lines[0] or r'"/a\r\nreq_1' in lines[0]
 
 
 def test_a_client_that_went_away_is_in_the_log_as_that(caplog: pytest.LogCaptureFixture) -> None:
@@ -431,8 +435,8 @@ def test_a_client_that_went_away_is_in_the_log_as_that(caplog: pytest.LogCapture
         with Connection(server.url) as connection:
             connection.request("POST", "/v1/chat/completions", chat(), {"x-request-id": "gone"})
             until(lambda: engine.stats().running == 1)
-        until(lambda: access_lines(caplog))
-    assert access_lines(caplog)[0].startswith("gone 127.0.0.1 POST '/v1/chat/completions' 499 ")
+        until(lambda: access_lines(caplog, "gone "))
+    assert access_lines(caplog, "gone ")[0].startswith("gone 127.0.0.1 POST '/v1/chat/completions' 499 ")
 
 
 CANARY = "canary-in-the-prompt-4711"
@@ -482,9 +486,9 @@ def test_no_log_ever_has_a_prompt_or_an_answer(
     urls: dict[bool, str], path: str, body: dict[str, object], fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    answer = ask(urls[fails], "POST", path, body)
-    broken = ask(urls[fails], "POST", path, json.dumps(body).encode()[:-1])
-    until(lambda: len(access_lines(caplog)) == 2)
+    answer = ask(urls[fails], "POST", path, body, {"x-request-id": "canary-0"})
+    broken = ask(urls[fails], "POST", path, json.dumps(body).encode()[:-1], {"x-request-id": "canary-1"})
+    until(lambda: len(access_lines(caplog, "canary-")) == 2)
     assert broken.status == 400
     for record in caplog.records:
         text = logging.Formatter().format(record)
