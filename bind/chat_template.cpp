@@ -51,6 +51,17 @@ nb::tuple to_tuple(const std::vector<std::string>& texts) {
     return nb::tuple(items);
 }
 
+nb::object to_python(OpenText open) {
+    switch (open) {
+    case OpenText::content:
+        return nb::str("content");
+    case OpenText::reasoning:
+        return nb::str("reasoning");
+    default:
+        return nb::none();
+    }
+}
+
 nb::object to_python(const std::optional<ParsedChat>& parsed) {
     if (!parsed) {
         return nb::none();
@@ -59,7 +70,8 @@ nb::object to_python(const std::optional<ParsedChat>& parsed) {
     for (const ToolCall& call : parsed->tool_calls) {
         calls.append(nb::make_tuple(text_of(call.name), text_of(call.arguments), text_of(call.id)));
     }
-    return nb::make_tuple(text_of(parsed->content), text_of(parsed->reasoning), nb::tuple(calls));
+    return nb::make_tuple(text_of(parsed->content), text_of(parsed->reasoning), nb::tuple(calls),
+                          to_python(parsed->open));
 }
 
 nb::list to_python(const std::vector<ChatTrigger>& triggers) {
@@ -81,11 +93,24 @@ void bind_chat_parser(nb::module_& m) {
             },
             "text"_a, "is_partial"_a,
             nb::sig("def parse(self, text: str, is_partial: bool) -> "
-                    "tuple[str, str, tuple[tuple[str, str, str], ...]] | None"),
-            R"doc(Return content, reasoning, and the name, arguments and id of each tool call of the answer ``text``.
+                    "tuple[str, str, tuple[tuple[str, str, str], ...], "
+                    "typing.Literal['content', 'reasoning'] | None] | None"),
+            R"doc(Return content, reasoning, the name, arguments and id of each tool call, and what is open.
 
-``None``: the text is not in the format of the template. All of the answer so far is to be given each time.
+``None``: the text is not in the format of the template. All of the answer so far is to be given each time, unless it
+ends inside of what is open: what follows makes that longer then, as long as none of the ``marks`` is in it.
 )doc")
+        .def_prop_ro(
+            "marks",
+            [](const ChatParser& self) {
+                nb::list marks;
+                for (const std::string& mark : self.marks()) {
+                    marks.append(text_of(mark));
+                }
+                return nb::frozenset(marks);
+            },
+            nb::sig("def marks(self) -> frozenset[str]"),
+            "Characters with which begins all that may end content or reasoning that is open.")
         .def_prop_ro("definition", &ChatParser::definition,
                      "llama.cpp's description of the parser; for tests.")
         .def("__repr__", [](const ChatParser&) { return "ChatParser()"; });

@@ -34,7 +34,8 @@ void remove_prefix(std::string& text, const std::string& prefix) {
 
 ChatParser::ChatParser(std::shared_ptr<const common_peg_arena> arena, int format,
                        std::string generation_prompt, bool continues)
-    : arena_(std::move(arena)), format_(format), generation_prompt_(std::move(generation_prompt)) {
+    : arena_(std::move(arena)), marks_(*arena_), format_(format),
+      generation_prompt_(std::move(generation_prompt)) {
     if (continues) {
         before_ = parse_all("", true).value_or(ParsedChat());
     }
@@ -56,23 +57,28 @@ std::optional<ParsedChat> ChatParser::parse(std::string_view text, bool is_parti
     return parsed;
 }
 
-std::optional<ParsedChat> ChatParser::parse_all(std::string_view text, bool is_partial) const {
+std::optional<ParsedChat> ChatParser::parse_all(std::string_view answer, bool is_partial) const {
     common_chat_msg message;
+    OpenText open = OpenText::none;
     try {
         std::string input = generation_prompt_;
-        input += text;
+        input += answer;
         common_peg_parse_context context(input, COMMON_PEG_PARSE_FLAG_LENIENT);
         const common_peg_parse_result result = arena_->parse(context);
         if (result.fail() && !(is_partial && result.end > 0)) {
             return std::nullopt;
         }
         mapper_for(format_, message)->from_ast(context.ast, result);
+        open = is_partial ? marks_.open_text(context, result) : open;
     } catch (const std::bad_alloc&) {
         throw;
     } catch (const std::exception&) {
         return std::nullopt; // nested too deeply, or a value that is no JSON
     }
     ParsedChat parsed;
+    // Reasoning that is white space only is left out until there is more.
+    const std::string& text = open == OpenText::reasoning ? message.reasoning_content : message.content;
+    parsed.open = text.empty() ? OpenText::none : open;
     parsed.content = std::move(message.content);
     parsed.reasoning = std::move(message.reasoning_content);
     for (common_chat_tool_call& call : message.tool_calls) {

@@ -1,8 +1,11 @@
 // Splits what a model answers into content, reasoning and tool calls.
 #pragma once
 
+#include "core/llama/open_text.h"
+
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +24,8 @@ struct ParsedChat {
     std::string content;
     std::string reasoning;
     std::vector<ToolCall> tool_calls;
+    OpenText open =
+        OpenText::none; // text behind that has none of the parser's marks makes this longer, if it is any
 };
 
 // How the answers to one request are written, as llama.cpp found out from the template and its tools. Parsers
@@ -41,11 +46,13 @@ class ChatParser {
     // llama.cpp's own description of the parser, in JSON; long.
     std::string definition() const;
     const std::string& generation_prompt() const { return generation_prompt_; }
+    const std::set<std::string>& marks() const { return marks_.characters(); }
 
   private:
-    std::optional<ParsedChat> parse_all(std::string_view text, bool is_partial) const;
+    std::optional<ParsedChat> parse_all(std::string_view answer, bool is_partial) const;
 
     std::shared_ptr<const common_peg_arena> arena_;
+    ChatMarks marks_;
     int format_;
     std::string generation_prompt_;
     ParsedChat before_; // what the answer begins with

@@ -364,11 +364,20 @@ class ChatParser:
     Splits an answer into content, reasoning and tool calls. Immutable; any thread.
     """
 
-    def parse(self, text: str, is_partial: bool) -> tuple[str, str, tuple[tuple[str, str, str], ...]] | None:
+    def parse(
+        self, text: str, is_partial: bool
+    ) -> tuple[str, str, tuple[tuple[str, str, str], ...], Literal["content", "reasoning"] | None] | None:
         """
-        Return content, reasoning, and the name, arguments and id of each tool call of the answer ``text``.
+        Return content, reasoning, the name, arguments and id of each tool call, and what is open.
 
-        ``None``: the text is not in the format of the template. All of the answer so far is to be given each time.
+        ``None``: the text is not in the format of the template. All of the answer so far is to be given each time, unless it
+        ends inside of what is open: what follows makes that longer then, as long as none of the ``marks`` is in it.
+        """
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """
+        Characters with which begins all that may end content or reasoning that is open.
         """
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from inllama.chat_format import ParsedAnswer
 from inllama.chat_outputs import (
@@ -42,23 +42,29 @@ class AnswerReader:
         self._reasoning = ""
         self._arguments: list[str] = []
         self._ids: list[str] = []
+        self._marks = chat.parser.marks
+        # What text without a mark makes longer.
+        self._open: Literal["content", "reasoning"] | None = None
         # Of text that was not published yet.
         self._logprobs: tuple[TokenLogprob, ...] = ()
         self._tokens: tuple[int, ...] = ()
 
     def push(self, chunk: Chunk) -> list[ChatEvent]:
         """Take the next piece of the text; returns what is new in it."""
-        self._text += chunk.text
+        text, finish = chunk.text, chunk.finish_reason
+        self._text += text
         self._logprobs += chunk.logprobs
         self._tokens += chunk.token_ids
-        finish = chunk.finish_reason
-        parsed = self._parse(finish) if chunk.text or finish is not None else None
-        events = [] if parsed is None else self._news(parsed)
-        if finish is not None:
-            message = self._message(parsed, finish)
-            if message.parse_error is not None and (rest := _continuation(self._content, message.content)):
-                events.append(TextDelta(rest, self._index, self._logprobs, self._tokens))
-            events.append(Finished(self._index, _finish_of(message, finish), chunk.stop))
+        if finish is None:
+            if self._open is not None and self._marks.isdisjoint(text):
+                return self._goes_on(text)
+            return self._news(self._parse(None)) if text else []
+        parsed = self._parse(finish)
+        events = self._news(parsed)
+        message = self._message(parsed, finish)
+        if message.parse_error is not None and (rest := _continuation(self._content, message.content)):
+            events.append(TextDelta(rest, self._index, self._logprobs, self._tokens))
+        events.append(Finished(self._index, _finish_of(message, finish), chunk.stop))
         return events
 
     def choice(self, choice: Choice) -> ChatChoice:
@@ -81,7 +87,7 @@ class AnswerReader:
     def _message(self, parsed: ParsedAnswer | None, finish: FinishReason) -> Message:
         if parsed is None:
             return self._plain("the answer is not in the format of the model's template")
-        content, reasoning, calls = parsed
+        content, reasoning, calls, _ = parsed
         made: list[ToolCall] = []
         problem: str | None = None
         for place, (name, text, given) in enumerate(calls):
@@ -104,8 +110,25 @@ class AnswerReader:
             self._ids.append(given or uuid.uuid4().hex[:9])
         return self._ids[place]
 
-    def _news(self, parsed: ParsedAnswer) -> list[ChatEvent]:
-        content, reasoning, calls = parsed
+    def _goes_on(self, text: str) -> list[ChatEvent]:
+        # To parse an answer takes longer the longer it is.
+        if not text:
+            return []
+        event: ChatEvent
+        if self._open == "reasoning":
+            self._reasoning += text
+            event = ReasoningDelta(text, self._index)
+        else:
+            self._content += text
+            event = TextDelta(text, self._index, self._logprobs, self._tokens)
+        self._logprobs, self._tokens = (), ()
+        return [event]
+
+    def _news(self, parsed: ParsedAnswer | None) -> list[ChatEvent]:
+        self._open = None
+        if parsed is None:
+            return []
+        content, reasoning, calls, goes_on = parsed
         events: list[ChatEvent] = []
         if thought := _continuation(self._reasoning, reasoning):
             self._reasoning += thought
@@ -123,6 +146,8 @@ class AnswerReader:
                 events.append(ToolCallDelta(self._index, place, self._id(place, given), name if is_new else None, more))
         if events:
             self._logprobs, self._tokens = (), ()
+        if content == self._content and reasoning == self._reasoning:
+            self._open = goes_on
         return events
 
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Content, reasoning and calls (name, arguments as JSON, id).
-ParsedAnswer: TypeAlias = tuple[str, str, tuple[tuple[str, str, str], ...]]
+# Content, reasoning, calls (name, arguments as JSON, id) and which of the first two goes on where the text ends, if it
+# does for sure.
+ParsedAnswer: TypeAlias = tuple[str, str, tuple[tuple[str, str, str], ...], Literal["content", "reasoning"] | None]
 
 
 class ChatReader(Protocol):
-    """Finds content, reasoning and calls in the text of an answer. Any thread."""
+    """Finds content, reasoning and calls in the text of an answer. Any thread.
+
+    Attributes:
+        marks: Characters with which begins all that may end content or reasoning. Text without them makes longer what
+            goes on, and changes nothing else.
+    """
+
+    @property
+    def marks(self) -> frozenset[str]: ...
 
     def parse(self, text: str, is_partial: bool) -> ParsedAnswer | None:
         """Return what the text says so far; ``None`` if it is not in the template's format."""

@@ -34,7 +34,7 @@ def parser(model: Model) -> ChatParser:
 def test_an_answer_is_split_into_its_parts(parser: ChatParser) -> None:
     parsed = parser.parse(REASONED + CALLED, False)
     assert parsed is not None
-    content, reasoning, calls = parsed
+    content, reasoning, calls, _ = parsed
     assert content.strip() == ""
     assert reasoning.strip() == "Oslo is in Norway."
     [(name, arguments, _)] = calls
@@ -43,7 +43,7 @@ def test_an_answer_is_split_into_its_parts(parser: ChatParser) -> None:
 
 
 def test_plain_content_is_content(parser: ChatParser) -> None:
-    assert parser.parse("It is sunny.", False) == ("It is sunny.", "", ())
+    assert parser.parse("It is sunny.", False) == ("It is sunny.", "", (), None)
 
 
 def test_each_beginning_of_an_answer_grows_into_the_whole(parser: ChatParser) -> None:
@@ -53,7 +53,7 @@ def test_each_beginning_of_an_answer_grows_into_the_whole(parser: ChatParser) ->
         parsed = parser.parse(text[:n], True)
         if parsed is None:
             continue
-        content, reasoning, calls = parsed
+        content, reasoning, calls, _ = parsed
         now = (content, reasoning, calls[0][0] if calls else "", calls[0][1] if calls else "")
         assert all(new.startswith(old.rstrip()) or not old.strip() for new, old in zip(now, before, strict=True)), n
         before = now
@@ -76,7 +76,7 @@ def test_deep_nesting_in_an_answer_is_no_parse(parser: ChatParser, opening: str)
     thread.start()
     thread.join()
     assert results
-    assert parser.parse("fine", False) == ("fine", "", ())
+    assert parser.parse("fine", False) == ("fine", "", (), None)
 
 
 def test_many_threads_share_a_parser(parser: ChatParser) -> None:
@@ -133,4 +133,4 @@ def test_continuing_leaves_out_what_was_given(model: Model) -> None:
 
 def test_a_parser_outlives_its_template(model: Model) -> None:
     parser = ChatTemplate(model).prepare(user("Hi")).parser
-    assert parser.parse("Hello", False) == ("Hello", "", ())
+    assert parser.parse("Hello", False) == ("Hello", "", (), None)

@@ -63,7 +63,7 @@ def test_turns_of_the_corpus_are_read_as_they_were_meant(
         written = f"<think>\n{turn.thought}\n</think>\n\n{turn.spoken()}" if turn.thought else turn.spoken()
         parsed = parser.parse(written, False)
         assert parsed is not None, written
-        content, reasoning, calls = parsed
+        content, reasoning, calls, _ = parsed
         assert reasoning.strip() == turn.thought
         assert content.strip() == turn.text
         expected = [] if turn.call is None else [(turn.call.name, {turn.call.argument: turn.call.value})]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from inllama.chat_format import ParsedAnswer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,8 +47,13 @@ class FakePrompt:
 class FakeParser:
     """Finds ``<think>...</think>`` and ``<tool_call>{"name": ..., "arguments": ...}</tool_call>`` in a reply."""
 
-    def parse(self, text: str, is_partial: bool) -> tuple[str, str, tuple[tuple[str, str, str], ...]] | None:
-        """Return content, reasoning and calls; ``None`` for a call that is no JSON."""
+    marks = frozenset("<")
+
+    def parse(self, text: str, is_partial: bool) -> ParsedAnswer | None:
+        """Return content, reasoning, calls and what goes on; ``None`` for a call that is no JSON."""
+        goes_on: Literal["content"] | None = None
+        if is_partial and text and "<" not in text:
+            goes_on = "content"
         if is_partial:
             text = text[: len(text) - _held_back(text)]
         reasoning = ""
@@ -60,7 +67,7 @@ class FakeParser:
             except (ValueError, TypeError, KeyError):
                 if not is_partial:
                     return None
-        return _CALL.sub("", text), reasoning, tuple(calls)
+        return _CALL.sub("", text), reasoning, tuple(calls), goes_on
 
 
 def _held_back(text: str) -> int:
