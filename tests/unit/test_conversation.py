@@ -119,7 +119,7 @@ def test_a_call_whose_arguments_cannot_be_read_is_not_run(arguments: str, monkey
         return a + b
 
     def parse(_: FakeParser, text: str, is_partial: bool) -> Any:
-        return ("", "", (("add", arguments, ""),)) if text == "calling" else (text, "", ())
+        return ("", "", (("add", arguments, ""),), None) if text == "calling" else (text, "", (), None)
 
     monkeypatch.setattr(FakeParser, "parse", parse)
     conversation = talk(lambda prompt: "calling" if last_said(prompt) == "go" else "fine")
