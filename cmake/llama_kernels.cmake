@@ -1,11 +1,17 @@
-# What this project changes in ggml's CPU backend; the tree stays as it is.
+# What this project changes in ggml; the tree stays as it is.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set_property(SOURCE ${INLLAMA_LLAMA_DIR}/ggml/src/ggml-cpu/amx/mmq.cpp TARGET_DIRECTORY ggml-cpu
         APPEND PROPERTY COMPILE_OPTIONS -include ${CMAKE_CURRENT_LIST_DIR}/ggml/tile_config.h)
 endif()
 
-# llama.cpp's own tools are what inllama is compared with: they get its kernels.
+# llama.cpp's own tools are what inllama is compared with: they get its kernels and its memory.
 if(NOT INLLAMA_BENCH_TOOLS)
+    if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+        target_sources(ggml-base PRIVATE ${CMAKE_CURRENT_LIST_DIR}/ggml/huge_pages.c)
+        set_property(SOURCE ${INLLAMA_LLAMA_DIR}/ggml/src/ggml.c TARGET_DIRECTORY ggml-base
+            APPEND PROPERTY COMPILE_DEFINITIONS posix_memalign=inllama_posix_memalign)
+    endif()
+
     find_package(Python 3.11 REQUIRED COMPONENTS Interpreter)
     set(patch ${CMAKE_CURRENT_LIST_DIR}/patches/flash-attention-rows.patch)
     set(patch_script ${CMAKE_CURRENT_LIST_DIR}/apply_patch.py)
