@@ -225,8 +225,9 @@ def test_a_server_that_is_loading_can_be_stopped() -> None:
         thread.join(0)
 
 
-@pytest.mark.parametrize("error", [ModelLoadError("no such adapter"), RuntimeError("a bug of ours"), OSError("gone")])
-def test_what_cannot_be_loaded_ends_the_server(error: Exception) -> None:
+@pytest.mark.parametrize("kind", [ModelLoadError, RuntimeError, OSError])
+def test_what_cannot_be_loaded_ends_the_server(kind: type[Exception]) -> None:
+    error = kind("no such adapter")  # made here: its traceback has the engine
     waits = Loading(error)
     with loading_server(waits) as (server, thread):
         waits.go.set()
