@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from bench.command import run
+from bench.loading import measure_loading
 from bench.overhead import measure_overhead
 from bench.speed import measure_speed
 from bench.startup import measure_startup
@@ -15,6 +16,7 @@ GROUPS = {
     "overhead": measure_overhead,
     "tokenizing": measure_tokenizing,
     "startup": measure_startup,
+    "loading": measure_loading,
 }
 
 if __name__ == "__main__":

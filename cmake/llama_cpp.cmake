@@ -43,7 +43,7 @@ include(llama_kernels)
 
 if(INLLAMA_BENCH_TOOLS)
     # llama.cpp has no tools for these alone.
-    foreach(name tokenize sample schema-grammar)
+    foreach(name tokenize sample schema-grammar load)
         string(REPLACE "-" "_" source ${name})
         add_executable(bench-${name} ${PROJECT_SOURCE_DIR}/bench/${source}.cpp)
         target_link_libraries(bench-${name} PRIVATE llama)

@@ -5,11 +5,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -42,9 +45,11 @@ struct LogRecord {
 class LogRing {
   public:
     // `n_slots` is rounded up to a power of two, at least 2.
-    explicit LogRing(size_t n_slots = 1024) : mask_(round_up(n_slots) - 1), slots_(new Slot[mask_ + 1]) {
-        for (size_t i = 0; i <= mask_; i++) {
-            slots_[i].turn.store(i, std::memory_order_relaxed);
+    explicit LogRing(size_t n_slots = 1024)
+        : mask_(round_up(n_slots) - 1),
+          slots_(static_cast<Slot*>(std::calloc(mask_ + 1, sizeof(Slot)))) { // zeros: pages cost when used
+        if (!slots_) {
+            throw std::bad_alloc();
         }
     }
     LogRing(const LogRing&) = delete;
@@ -66,7 +71,7 @@ class LogRing {
             slot.record.level = i == 0 ? level : kLogLevelContinue;
             slot.record.size_bytes = static_cast<uint32_t>(part.size());
             std::memcpy(slot.record.text, part.data(), part.size());
-            slot.turn.store(first + i + 1, std::memory_order_release);
+            slot.turn.store(lap(first + i) + 1, std::memory_order_release);
         }
     }
 
@@ -74,13 +79,13 @@ class LogRing {
     bool pop(LogRecord& record) noexcept {
         const size_t at = head_.load(std::memory_order_relaxed);
         Slot& slot = slots_[at & mask_];
-        if (slot.turn.load(std::memory_order_acquire) != at + 1)
+        if (slot.turn.load(std::memory_order_acquire) != lap(at) + 1)
             return false;
         record.level = slot.record.level;
         record.size_bytes = slot.record.size_bytes;
         std::memcpy(record.text, slot.record.text, slot.record.size_bytes);
         head_.store(at + 1, std::memory_order_relaxed);
-        slot.turn.store(at + mask_ + 1, std::memory_order_release);
+        slot.turn.store(lap(at + mask_ + 1), std::memory_order_release);
         return true;
     }
 
@@ -90,15 +95,22 @@ class LogRing {
     // True if pop() would have given nothing at some moment during the call.
     bool empty() const noexcept {
         const size_t at = head_.load(std::memory_order_relaxed);
-        return slots_[at & mask_].turn.load(std::memory_order_acquire) != at + 1;
+        return slots_[at & mask_].turn.load(std::memory_order_acquire) != lap(at) + 1;
     }
 
   private:
-    // `turn`: p when free for position p, p + 1 when it holds the record of position p.
+    // `turn`: lap(p) when free for position p, lap(p) + 1 when it holds the record of position p.
     struct Slot {
         std::atomic<size_t> turn;
         LogRecord record;
     };
+    static_assert(std::is_trivially_destructible_v<Slot>);
+    struct Free {
+        void operator()(Slot* slots) const { std::free(slots); }
+    };
+
+    // The first position of the turn around the ring that a position belongs to.
+    size_t lap(size_t position) const noexcept { return position & ~mask_; }
 
     static size_t round_up(size_t n_slots) {
         size_t power = 2;
@@ -113,7 +125,7 @@ class LogRing {
             // The consumer frees in order: once the last slot of the run is free, all of them are.
             const size_t last = at + n_needed - 1;
             const size_t turn = slots_[last & mask_].turn.load(std::memory_order_acquire);
-            const auto lead = static_cast<std::ptrdiff_t>(turn - last);
+            const auto lead = static_cast<std::ptrdiff_t>(turn - lap(last));
             if (lead < 0)
                 return false;
             if (lead > 0) {
@@ -126,7 +138,7 @@ class LogRing {
     }
 
     const size_t mask_;
-    const std::unique_ptr<Slot[]> slots_;
+    const std::unique_ptr<Slot[], Free> slots_;
     alignas(64) std::atomic<size_t> tail_{0}; // next position to claim
     alignas(64) std::atomic<size_t> head_{0}; // next position to pop; written by the consumer only
     std::atomic<uint64_t> n_dropped_{0};

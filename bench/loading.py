@@ -1,0 +1,58 @@
+"""Seconds to load a model, against ``llama_model_load_from_file`` alone."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from bench.measure import Case, interleave, ratios
+from bench.native import model_path, run_json, tool
+from inllama.model import demo_path
+
+TARGET = 1.02
+CHILD = """
+import json, sys, time
+from inllama import Model
+started = time.perf_counter()
+model = Model(sys.argv[1])
+print(json.dumps({"seconds": time.perf_counter() - started}))
+model.close()
+"""
+
+
+def ours_s(path: str) -> float:
+    """Load a model in a new process of Python; with all checks of its file."""
+    return float(run_json(sys.executable, "-c", CHILD, path)["seconds"])
+
+
+def theirs_s(path: str) -> float:
+    """Load it in a new process of bench/load.cpp."""
+    return float(run_json(tool("bench-load"), path)["seconds"])
+
+
+def measure_loading(n_rounds: int) -> list[Case]:
+    """Measure the demo model and the one that the benchmarks generate with."""
+    cases = []
+    for path in (str(demo_path()), model_path()):
+        series = interleave(
+            {"inllama": partial(ours_s, path), "llama_model_load_from_file": partial(theirs_s, path)}, n_rounds, 0.1
+        )
+        cases.append(
+            Case(
+                name=f"load {Path(path).name}",
+                method=(
+                    "Model(path) in a new process of Python, with the checks of the file before it, against "
+                    "llama_backend_init and llama_model_load_from_file in a new process of bench/load.cpp. Weights are mapped, and laid out anew for the processor where "
+                    "llama.cpp does so. The page cache is warm."
+                ),
+                series=series,
+                unit="s",
+                figure=ratios(series["inllama"], series["llama_model_load_from_file"]),
+                figure_unit="x",
+                target=TARGET,
+                at_least=False,
+                notes={"n_bytes": Path(path).stat().st_size},
+            )
+        )
+    return cases
