@@ -37,8 +37,8 @@ std::vector<std::string> files_of(const std::string& path) {
 }
 
 uint64_t add_file(const std::string& path, uint64_t hash) {
-    constexpr uint64_t kSlice = 64 << 10;
-    constexpr uint64_t kFirst = 16; // slices at the beginning, where the entries are
+    constexpr uint64_t kSlice = 16 << 10;
+    constexpr uint64_t kFirst = 64; // slices at the beginning, where the entries are
     constexpr uint64_t kSpread = 48;
     std::error_code failed;
     const uint64_t size = std::filesystem::file_size(path, failed);
