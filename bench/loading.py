@@ -43,8 +43,8 @@ def measure_loading(n_rounds: int) -> list[Case]:
                 name=f"load {Path(path).name}",
                 method=(
                     "Model(path) in a new process of Python, with the checks of the file before it, against "
-                    "llama_backend_init and llama_model_load_from_file in a new process of bench/load.cpp. Weights are mapped, and laid out anew for the processor where "
-                    "llama.cpp does so. The page cache is warm."
+                    "llama_backend_init and llama_model_load_from_file in a new process of bench/load.cpp. Weights "
+                    "are mapped, and laid out anew for the processor where llama.cpp does so. The page cache is warm."
                 ),
                 series=series,
                 unit="s",

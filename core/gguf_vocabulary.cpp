@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 namespace inllama {
 
@@ -30,11 +32,11 @@ std::string shown_token(uint64_t i, std::string_view text) {
 
 // The tokens' texts as llama.cpp sees them, each of which must be there once.
 //
-// A table with open addresses, because this is the largest part of checking a file.
+// A table with open addresses into the file's bytes, because this is the largest part of checking a file.
 class TokenSet {
   public:
-    TokenSet(const Gguf& file, const GgufEntry& tokens) : file_(file) {
-        texts_.reserve(tokens.n);
+    TokenSet(const Gguf& file, const GgufEntry& tokens) : file_(file), bytes_(tokens.bytes) {
+        static_assert(kGgufMaxHeaderBytes < UINT32_MAX);
         size_t n_places = 16;
         while (n_places < 2 * tokens.n) {
             n_places *= 2;
@@ -43,29 +45,24 @@ class TokenSet {
         mask_ = n_places - 1;
     }
 
-    void add(std::string_view text) {
+    // The next token, with its number.
+    void add(uint32_t i, std::string_view text) {
+        const auto place = static_cast<uint32_t>(text.data() - bytes_.data());
         // llama.cpp reads up to a NUL byte, and gives tokens without text one of their own.
         text = text.substr(0, text.find('\0'));
-        const auto i = static_cast<uint32_t>(texts_.size());
-        texts_.push_back(text);
-        std::string made;
-        insert(i, text.empty() ? std::string_view(made = text_of_empty(i)) : text);
-    }
-
-    bool has(std::string_view text) const {
-        for (size_t place = hash(text);; place++) {
-            const uint32_t other = places_[place & mask_];
-            if (other == kNone) {
-                return false;
-            }
-            if (texts_[other] == text) {
-                return true;
-            }
+        if (!text.empty()) {
+            insert(i, place, text);
+            return;
         }
+        empty_.emplace_back(place, i);
+        insert(i, place, text_of_empty(i));
     }
 
   private:
-    static constexpr uint32_t kNone = UINT32_MAX;
+    // Of texts that were not chosen for it, less than a hundred lie beside each other.
+    static constexpr size_t kMostSteps = 1024;
+    // No text begins at the first byte: its length is there.
+    static constexpr uint32_t kNone = 0;
 
     static std::string text_of_empty(uint32_t i) { return "[EMPTY_" + std::to_string(i) + "]"; }
     // Of short texts the whole at once.
@@ -88,24 +85,51 @@ class TokenSet {
         return static_cast<size_t>(mixed >> 29 ^ mixed);
     }
 
-    void insert(uint32_t i, std::string_view text) {
-        for (size_t place = hash(text);; place++) {
-            uint32_t& other = places_[place & mask_];
+    bool is_at(uint32_t place, std::string_view text) const {
+        uint64_t n;
+        std::memcpy(&n, bytes_.data() + place - sizeof(n), sizeof(n));
+        const std::string_view other = bytes_.substr(place, n);
+        if (other.empty() || other[0] == '\0') {
+            const auto found = std::lower_bound(empty_.begin(), empty_.end(), std::pair(place, uint32_t{0}));
+            return text_of_empty(found->second) == text;
+        }
+        const bool is_same = other.size() >= text.size() && other.compare(0, text.size(), text) == 0;
+        return is_same && (other.size() == text.size() || other[text.size()] == '\0');
+    }
+
+    void insert(uint32_t i, uint32_t place, std::string_view text) {
+        const size_t first = hash(text);
+        for (size_t slot = first;; slot++) {
+            uint32_t& other = places_[slot & mask_];
             if (other == kNone) {
-                other = i;
+                other = place;
                 return;
             }
-            if (texts_[other].empty() ? text_of_empty(other) == text : texts_[other] == text) {
+            if (slot - first > kMostSteps) {
                 file_.fail("entry tokenizer.ggml.tokens",
-                           "has the same text twice: " + shown_token(other, text) + " and token " +
+                           "has " + shown_token(i, text) + " and others that were made to have one hash");
+            }
+            if (is_at(other, text)) {
+                file_.fail("entry tokenizer.ggml.tokens",
+                           "has the same text twice: " + shown_token(number_at(other), text) + " and token " +
                                std::to_string(i));
             }
         }
     }
 
+    uint64_t number_at(uint32_t place) const {
+        GgufTexts texts(bytes_);
+        uint64_t i = 0;
+        while (texts.next().data() < bytes_.data() + place) {
+            i++;
+        }
+        return i;
+    }
+
     const Gguf& file_;
-    std::vector<std::string_view> texts_;
-    std::vector<uint32_t> places_; // of texts, by their hash
+    const std::string_view bytes_;
+    std::vector<uint32_t> places_;                     // of texts in the bytes, by their hash
+    std::vector<std::pair<uint32_t, uint32_t>> empty_; // place and number of those without text
     size_t mask_ = 0;
 };
 
@@ -235,7 +259,7 @@ void check_tokens(const Gguf& file, std::string_view model, const GgufEntry& tok
                       "has " + shown_token(i, text) + " of " + std::to_string(text.size()) +
                           " bytes, but at most " + std::to_string(kMaxTokenBytes) + " are possible");
         }
-        all.add(text);
+        all.add(static_cast<uint32_t>(i), text);
         if (types == nullptr) {
             continue;
         }

@@ -213,6 +213,17 @@ def test_errors_are_counted_by_what_was_wrong() -> None:
     }
 
 
+def test_what_is_refused_before_it_is_a_request_is_counted_too(engine: FakeEngine) -> None:
+    with running(engine) as server:
+        with Connection(server.url) as connection:
+            connection.send(b"this is no HTTP\r\n\r\n").read().refused(400, "invalid_http")
+        for _ in range(2):
+            with Connection(server.url) as connection:
+                connection.try_send(connection.head("GET", "/" + "a" * 40_000)).read().refused(431, "invalid_headers")
+        figures = Figures(server.url)
+    assert figures.labels("request_rejected_total", "reason") == {"invalid_http": 1, "invalid_headers": 2}
+
+
 def test_no_request_can_add_a_name_or_a_label(engine: FakeEngine) -> None:
     with served(engine) as url:
         ask(url, "POST", CHAT, chat())

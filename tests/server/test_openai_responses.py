@@ -261,6 +261,17 @@ def test_a_text_that_comes_at_the_end_has_events(reply: str) -> None:
     assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == reply
 
 
+def test_a_text_behind_a_call_is_an_item_of_its_own() -> None:
+    call = '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris"}}</tool_call>'
+    with FakeEngine(f"First. {call} Then.") as engine, client_of(engine) as client:
+        events: list[Any] = list(client.responses.create(model="fake", input=QUESTION, tools=[WEATHER], stream=True))
+    added = [event.item for event in events if event.type == "response.output_item.added"]
+    assert [item.type for item in added] == ["message", "function_call", "message"]
+    assert len({item.id for item in added}) == 3
+    texts = accumulated(events)
+    assert [texts[item.id].strip() for item in added[::2]] == ["First.", "Then."]
+
+
 def test_a_call_that_was_cut_is_not_complete() -> None:
     reply = '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris"}}</tool_call>'
     with FakeEngine(reply) as engine, client_of(engine) as client:

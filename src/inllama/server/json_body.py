@@ -11,9 +11,12 @@ from starlette.types import Receive, Scope
 
 from inllama.errors import InvalidRequestError
 from inllama.json_text import loads
+from inllama.off_loop import off_loop
 from inllama.server.failures import Failure
 from inllama.server.options import AppOptions
 
+# From here on, other requests would notice that a body is parsed: about a millisecond's work.
+_LARGE_BYTES = 128 << 10
 # What may be the half of a character, which is no text.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -45,7 +48,9 @@ async def read_json(scope: Scope, receive: Receive, options: AppOptions) -> dict
         raise Failure(
             408, f"the body did not arrive within {options.body_timeout_s:g} s", code="body_timeout"
         ) from None
-    return parse_object(body, options.max_json_depth)
+    if len(body) <= _LARGE_BYTES:
+        return parse_object(body, options.max_json_depth)
+    return await off_loop(lambda: parse_object(body, options.max_json_depth))
 
 
 def parse_object(body: bytes, max_depth: int) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app_of(service),
-                http=protocol_with(limits),
+                http=protocol_with(limits, service.metrics.rejected),
                 ws="none",
                 lifespan="on",
                 access_log=False,

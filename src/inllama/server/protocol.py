@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import TimerHandle, Transport
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,9 +21,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     Attributes:
         limits: Those of the server.
+        rejected: Is told the code of each error that a connection has before it is a request.
     """
 
     limits: ListenOptions
+    rejected: Callable[[str], None]
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -144,6 +147,7 @@ class LimitedProtocol(HttpToolsProtocol):
     ) -> None:
         if self.transport.is_closing():
             return
+        self.rejected(code)
         self._stop_timer()
         cycle = self.cycle
         is_running = cycle is not None and not cycle.response_complete
@@ -158,6 +162,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def protocol_with(limits: ListenOptions) -> type[LimitedProtocol]:
-    """Return the class of connections with these limits."""
-    return type("Protocol", (LimitedProtocol,), {"limits": limits})
+def protocol_with(limits: ListenOptions, rejected: Callable[[str], None]) -> type[LimitedProtocol]:
+    """Return the class of connections with these attributes."""
+    return type("Protocol", (LimitedProtocol,), {"limits": limits, "rejected": staticmethod(rejected)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ class ResponseEvents:
         self._n_events = 0
         self._n_items = 0
         self._open: _Item | None = None
+        self._n_ended: Counter[type[_Item]] = Counter()
 
     def start(self, n_prompt: int) -> bytes:
         """That the response was made, and that it is computed."""
@@ -44,9 +46,9 @@ class ResponseEvents:
     def event(self, event: ChatEvent) -> bytes:
         """A piece of an item, with what opens it."""
         if isinstance(event, ReasoningDelta):
-            return self._enter(_Reasoning(self._names.of("rs"))) + self._add(event.text)
+            return self._enter(_Reasoning(self._name("rs", _Reasoning))) + self._add(event.text)
         if isinstance(event, TextDelta):
-            return self._enter(_Text(self._names.of("msg"))) + self._add(event.text, event.logprobs)
+            return self._enter(_Text(self._name("msg", _Text))) + self._add(event.text, event.logprobs)
         if isinstance(event, ToolCallDelta):
             call = _Call(self._names.of("fc", event.call_index), event.id or "", event.name or "")
             return self._enter(call) + (self._add(event.arguments) if event.arguments else b"")
@@ -71,6 +73,10 @@ class ResponseEvents:
         error = {"code": "server_error" if failure.status >= 500 else failure.code, "message": failure.message}
         return self._write("response.failed", response={**self._snapshot("failed"), "error": error})
 
+    def _name(self, prefix: str, kind: type[_Item]) -> str:
+        # What comes behind a call is an item of its own.
+        return self._open.name if isinstance(self._open, kind) else self._names.of(prefix, self._n_ended[kind])
+
     def _enter(self, item: _Item) -> bytes:
         if self._open is not None and self._open.name == item.name:
             return b""
@@ -91,6 +97,7 @@ class ResponseEvents:
         ended = self._write("response.output_item.done", output_index=self._n_items, item=item.item(status))
         self._open = None
         self._n_items += 1
+        self._n_ended[type(item)] += 1
         return done + ended
 
     def _part(self, what: str) -> bytes:
