@@ -14,7 +14,6 @@ import pytest
 from raw_http import Answer, Connection, ask, chat, until
 from serving import running, served
 
-from inllama.server import json_body
 from inllama.server.routes import ROUTES
 from inllama.testing import FakeEngine
 
@@ -160,21 +159,6 @@ def test_headers_without_an_end_take_bounded_memory(url: str, beginning: bytes) 
         connection.read_to_end()
     assert peak_bytes() - before < 16 << 20
     works(url)
-
-
-def test_a_large_body_is_parsed_beside_the_event_loop(big_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads: list[str] = []
-    loads = json_body.loads
-
-    def noting(text: str, what: str) -> Any:
-        threads.append(threading.current_thread().name)
-        return loads(text, what)
-
-    monkeypatch.setattr(json_body, "loads", noting)
-    for n_bytes in (1000, 1 << 20, 1000):
-        assert ask(big_url, "POST", "/tokenize", {"content": "", "ignored": "a" * n_bytes}).status == 200
-    small, large, other_small = threads
-    assert small == other_small != large
 
 
 @pytest.mark.parametrize("line", [b"x: " + b"a" * 1000, b"x" * 1000 + b":"], ids=["values", "names"])

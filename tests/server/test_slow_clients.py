@@ -15,6 +15,7 @@ import pytest
 from raw_http import Connection, ask, chat, until
 from serving import running, served
 
+from inllama.server import json_body
 from inllama.server.app import create_app
 from inllama.server.exchange import http_scope
 from inllama.testing import FakeEngine
@@ -307,3 +308,19 @@ def test_streams_keep_their_speed_while_others_misbehave() -> None:
             reader.join()
         print("alone", alone, "beside", beside)
         assert max(beside) >= 0.95 * max(alone)
+
+
+def test_a_large_body_is_parsed_beside_the_event_loop(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    loads = json_body.loads
+
+    def noting(text: str, what: str) -> Any:
+        threads.append(threading.current_thread().name)
+        return loads(text, what)
+
+    monkeypatch.setattr(json_body, "loads", noting)
+    with served(engine) as url:
+        for n_bytes in (1000, 1 << 20, 1000):
+            assert ask(url, "POST", "/tokenize", {"content": "", "ignored": "a" * n_bytes}).status == 200
+    small, large, other_small = threads
+    assert small == other_small != large
