@@ -50,7 +50,9 @@ PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
     if (n_mixed_ >= kMixedSteps) {
         return {0, false};
     }
-    const double weight = std::max(1.0, static_cast<double>(n_prompts) / n_decode);
+    // Rows let a prompt wait less, and all that are computed after it.
+    const double n_waits = n_prompts * (n_prompts + 1) / 2.0;
+    const double weight = std::max(1.0, n_waits / n_decode);
     const double n_most = n_rows_max_ * weight;
     const double decode_s = of_outputs(decode_s_, n_decode);
     if (decode_s == 0 || beside_s_ == 0) {

@@ -11,13 +11,14 @@ struct PrefillShare {
 };
 
 // Prompt rows make every output that grows wait. So the budget is a time: a multiple of what a step takes
-// without them, larger where more prompts than outputs profit, and bounded by what a step took before prompts
-// came, since all steps get slower while a long one fills the memory. What a row costs is measured, since it
-// depends on the model, the machine and how much its prompt has behind it: beside outputs, and in large steps
-// of their own, for which backends may have faster kernels. Threads: one at a time, the engine's.
+// without them, larger where prompts wait for each other, as in a crowd, and bounded by what a step took
+// before prompts came, since all steps get slower while a long one fills the memory. What a row costs is
+// measured, since it depends on the model, the machine and how much its prompt has behind it: beside outputs,
+// and in large steps of their own, for which backends may have faster kernels. Threads: one at a time, the
+// engine's.
 class PrefillBudget {
   public:
-    // Never more than `n_rows_max` rows for each prompt that there is per output.
+    // Never more than `n_rows_max` rows, and so many times more as more prompts than outputs wait.
     explicit PrefillBudget(int n_rows_max) : n_rows_max_(n_rows_max) {}
 
     // The share of `n_prompts` > 0 prompts beside `n_decode` > 0 outputs.

@@ -228,7 +228,7 @@ class EngineOptions(Options):
     step_tokens: int = option("Tokens computed at once.", 512, low=1, high=1 << 16, unit="tokens")
     prefill_chunk: int = option(
         "Prompt tokens computed between two tokens of outputs that are being generated, at most; fewer if these would "
-        "wait more than about three times as long as without.",
+        "wait more than about three times as long as without, more if many prompts wait.",
         512,
         low=1,
         high=1 << 16,

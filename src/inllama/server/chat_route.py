@@ -10,7 +10,7 @@ from inllama.server.answering import FINGERPRINT, complete_chat, finish_of, plai
 from inllama.server.call import Answer, Call, EventAnswer, JsonAnswer
 from inllama.server.chat_body import ChatBody
 from inllama.server.chat_options import read_chat
-from inllama.server.event_text import DONE, event, to_text
+from inllama.server.event_text import DONE, event, quoted, to_text
 from inllama.server.failures import Failure
 
 
@@ -72,13 +72,13 @@ class ChatChunks:
     def event(self, event: ChatEvent) -> bytes:
         """One chunk."""
         if isinstance(event, TextDelta):
-            delta = f'{{"content":{to_text(event.text)}}}'
+            delta = f'{{"content":{quoted(event.text)}}}'
             if event.logprobs:
                 logprobs = {"content": [one.to_dict() for one in event.logprobs]}
                 delta += f',"logprobs":{to_text(logprobs)}'
             return self._delta(event.index, delta)
         if isinstance(event, ReasoningDelta):
-            return self._delta(event.index, f'{{"reasoning_content":{to_text(event.text)}}}')
+            return self._delta(event.index, f'{{"reasoning_content":{quoted(event.text)}}}')
         if isinstance(event, ToolCallDelta):
             return self._delta(event.index, to_text({"tool_calls": [_plain_call(event)]}))
         return self._finish(event)

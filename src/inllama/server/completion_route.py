@@ -15,7 +15,7 @@ from inllama.server.answering import FINGERPRINT, finish_of, note_end, plain_tim
 from inllama.server.call import Answer, Call, EventAnswer, JsonAnswer
 from inllama.server.chat_options import request_options, sampling_params
 from inllama.server.completion_body import CompletionBody
-from inllama.server.event_text import DONE, event, to_text
+from inllama.server.event_text import DONE, event, quoted, to_text
 from inllama.server.failures import Failure
 from inllama.server.merging import merged
 
@@ -144,7 +144,7 @@ class TextChunks:
         return self._piece(index, chunk.text, logprobs, finish)
 
     def _piece(self, index: int, text: str, logprobs: str, finish: str) -> bytes:
-        choice = f'{index},"text":{to_text(text)},"logprobs":{logprobs},"finish_reason":{finish}}}]'
+        choice = f'{index},"text":{quoted(text)},"logprobs":{logprobs},"finish_reason":{finish}}}]'
         return f"{self._head}{choice}{self._usage}}}\n\n".encode()
 
     def end(self, results: Sequence[Completion]) -> bytes:

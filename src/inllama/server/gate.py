@@ -8,7 +8,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Collection, MutableMapping
+from collections.abc import Awaitable, Collection, MutableMapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -171,12 +171,13 @@ class _Sent:
         self.status = 0
         self.has_started = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
+        # No coroutine of its own: a stream sends each of its chunks through here.
         if not self.has_started and message["type"] == "http.response.start":
             self.has_started = True
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self.headers]
-        await self._send(message)
+        return self._send(message)
 
 
 def _request_id(scope: Scope) -> str:
