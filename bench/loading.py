@@ -1,4 +1,4 @@
-"""Seconds to load a model, against ``llama_model_load_from_file`` alone."""
+"""Seconds to load a model, against ``llama_model_load_from_file`` alone, and what checking its file is of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bench.native import model_path, run_json, tool
 from inllama.model import demo_path
 
 TARGET = 1.02
+TARGET_CHECK = 0.01
 CHILD = """
 import json, sys, time
 from inllama import Model
@@ -31,13 +32,25 @@ def theirs_s(path: str) -> float:
     return float(run_json(tool("bench-load"), path)["seconds"])
 
 
+def check_s(path: str) -> float:
+    """Check its file alone, in a new process of bench/check.cpp."""
+    return float(run_json(tool("bench-check"), path)["seconds"])
+
+
 def measure_loading(n_rounds: int) -> list[Case]:
     """Measure the demo model and the one that the benchmarks generate with."""
     cases = []
     for path in (str(demo_path()), model_path()):
         series = interleave(
-            {"inllama": partial(ours_s, path), "llama_model_load_from_file": partial(theirs_s, path)}, n_rounds, 0.1
+            {
+                "inllama": partial(ours_s, path),
+                "llama_model_load_from_file": partial(theirs_s, path),
+                "check": partial(check_s, path),
+            },
+            n_rounds,
+            0.1,
         )
+        notes = {"n_bytes": Path(path).stat().st_size}
         cases.append(
             Case(
                 name=f"load {Path(path).name}",
@@ -52,7 +65,23 @@ def measure_loading(n_rounds: int) -> list[Case]:
                 figure_unit="x",
                 target=TARGET,
                 at_least=False,
-                notes={"n_bytes": Path(path).stat().st_size},
+                notes=notes,
+            )
+        )
+        cases.append(
+            Case(
+                name=f"check {Path(path).name}",
+                method=(
+                    "The checks of the file alone, in a new process of bench/check.cpp, against Model(path), which "
+                    "begins with them."
+                ),
+                series={name: series[name] for name in ("check", "inllama")},
+                unit="s",
+                figure=ratios(series["check"], series["inllama"]),
+                figure_unit="x",
+                target=TARGET_CHECK,
+                at_least=False,
+                notes=notes,
             )
         )
     return cases

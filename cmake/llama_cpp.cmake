@@ -42,12 +42,13 @@ endforeach()
 include(llama_kernels)
 
 if(INLLAMA_BENCH_TOOLS)
-    # llama.cpp has no tools for these alone.
-    foreach(name tokenize sample schema-grammar load)
+    # Neither llama.cpp nor inllama has a tool for these alone.
+    foreach(name tokenize sample schema-grammar load check)
         string(REPLACE "-" "_" source ${name})
         add_executable(bench-${name} ${PROJECT_SOURCE_DIR}/bench/${source}.cpp)
         target_link_libraries(bench-${name} PRIVATE llama)
         set_target_properties(bench-${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
     endforeach()
     target_link_libraries(bench-schema-grammar PRIVATE llama-common)
+    target_link_libraries(bench-check PRIVATE inllama_core)
 endif()

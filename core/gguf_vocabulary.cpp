@@ -50,15 +50,37 @@ class TokenSet {
         const auto place = static_cast<uint32_t>(text.data() - bytes_.data());
         // llama.cpp reads up to a NUL byte, and gives tokens without text one of their own.
         text = text.substr(0, text.find('\0'));
-        if (!text.empty()) {
-            insert(i, place, text);
+        if (text.empty()) {
+            settle();
+            empty_.emplace_back(place, i);
+            const std::string named = text_of_empty(i);
+            insert({hash(named), i, place, named});
             return;
         }
-        empty_.emplace_back(place, i);
-        insert(i, place, text_of_empty(i));
+        Token& last = ahead_[n_ahead_++ % kAhead];
+        if (n_ahead_ > kAhead) {
+            insert(last);
+        }
+        last = {hash(text), i, place, text};
+        fetch(last.hash);
+    }
+
+    // Looks at what was added last.
+    void settle() {
+        for (size_t i = n_ahead_ > kAhead ? n_ahead_ - kAhead : 0; i < n_ahead_; i++) {
+            insert(ahead_[i % kAhead]);
+        }
+        n_ahead_ = 0;
     }
 
   private:
+    struct Token {
+        size_t hash;
+        uint32_t i, place;
+        std::string_view text;
+    };
+    // Tokens that are kept back until the processor has their places of the table: most are in no cache.
+    static constexpr size_t kAhead = 16;
     // Of texts that were not chosen for it, less than a hundred lie beside each other.
     static constexpr size_t kMostSteps = 1024;
     // No text begins at the first byte: its length is there.
@@ -85,6 +107,14 @@ class TokenSet {
         return static_cast<size_t>(mixed >> 29 ^ mixed);
     }
 
+    void fetch(size_t hash) const {
+#if defined(__GNUC__)
+        __builtin_prefetch(&places_[hash & mask_], 1);
+#else
+        (void)hash;
+#endif
+    }
+
     bool is_at(uint32_t place, std::string_view text) const {
         uint64_t n;
         std::memcpy(&n, bytes_.data() + place - sizeof(n), sizeof(n));
@@ -97,22 +127,21 @@ class TokenSet {
         return is_same && (other.size() == text.size() || other[text.size()] == '\0');
     }
 
-    void insert(uint32_t i, uint32_t place, std::string_view text) {
-        const size_t first = hash(text);
-        for (size_t slot = first;; slot++) {
+    void insert(const Token& token) {
+        for (size_t slot = token.hash;; slot++) {
             uint32_t& other = places_[slot & mask_];
             if (other == kNone) {
-                other = place;
+                other = token.place;
                 return;
             }
-            if (slot - first > kMostSteps) {
-                file_.fail("entry tokenizer.ggml.tokens",
-                           "has " + shown_token(i, text) + " and others that were made to have one hash");
+            if (slot - token.hash > kMostSteps) {
+                file_.fail("entry tokenizer.ggml.tokens", "has " + shown_token(token.i, token.text) +
+                                                              " and others that were made to have one hash");
             }
-            if (is_at(other, text)) {
+            if (is_at(other, token.text)) {
                 file_.fail("entry tokenizer.ggml.tokens",
-                           "has the same text twice: " + shown_token(number_at(other), text) + " and token " +
-                               std::to_string(i));
+                           "has the same text twice: " + shown_token(number_at(other), token.text) +
+                               " and token " + std::to_string(token.i));
             }
         }
     }
@@ -130,6 +159,8 @@ class TokenSet {
     const std::string_view bytes_;
     std::vector<uint32_t> places_;                     // of texts in the bytes, by their hash
     std::vector<std::pair<uint32_t, uint32_t>> empty_; // place and number of those without text
+    std::array<Token, kAhead> ahead_;
+    size_t n_ahead_ = 0;
     size_t mask_ = 0;
 };
 
@@ -271,6 +302,7 @@ void check_tokens(const Gguf& file, std::string_view model, const GgufEntry& tok
                           (has_no_bytes ? "this tokenizer has none" : "its text must be like <0x0A>"));
         }
     }
+    all.settle();
 }
 
 } // namespace

@@ -10,6 +10,7 @@
 
 #include <llama.h>
 
+#include <future>
 #include <type_traits>
 
 namespace inllama {
@@ -41,9 +42,9 @@ std::string replaced_in(const ModelParams& params) {
 
 } // namespace
 
-ModelHandle::ModelHandle(llama_model* loaded, const std::string& path, const ModelParams& params)
+ModelHandle::ModelHandle(llama_model* loaded, const std::string& of_file, const ModelParams& params)
     : model(loaded), vocab_only(params.vocab_only), n_ctx_train(llama_model_n_ctx_train(loaded)),
-      fingerprint(file_fingerprint(path) + replaced_in(params)) {
+      fingerprint(of_file + replaced_in(params)) {
     const char* entry = "tokenizer.ggml.pre";
     const auto replaced = params.kv_overrides.find(entry);
     if (replaced != params.kv_overrides.end() && std::holds_alternative<std::string>(replaced->second)) {
@@ -73,6 +74,8 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
         watched.progress = [](float) { return true; }; // llama.cpp's default prints dots
     }
     const LlamaModelParams native(watched);
+    // Beside llama.cpp, which reads for longer; that the file is still the same is seen at the end.
+    std::future<std::string> of_file = std::async([&path] { return file_fingerprint(path); });
     ErrorCapture errors;
     llama_model* model = nullptr;
     try {
@@ -84,7 +87,7 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
         throw load_error(path, cancelled ? "progress stopped it" : errors.reason("llama.cpp gave no reason"))
             .with("cancelled", cancelled);
     }
-    handle_ = std::make_shared<ModelHandle>(model, path, params);
+    handle_ = std::make_shared<ModelHandle>(model, of_file.get(), params);
     files.check_unchanged();
 }
 

@@ -49,7 +49,8 @@ struct ModelHandle {
     // Writers load or free adapters; readers compute with them.
     std::shared_mutex adapters;
 
-    ModelHandle(llama_model* loaded, const std::string& path, const ModelParams& params);
+    // Takes the model over; `of_file` is file_fingerprint() of its file.
+    ModelHandle(llama_model* loaded, const std::string& of_file, const ModelParams& params);
     ~ModelHandle();
     ModelHandle(const ModelHandle&) = delete;
     ModelHandle& operator=(const ModelHandle&) = delete;

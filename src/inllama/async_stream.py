@@ -77,7 +77,11 @@ class AsyncTextStream:
         inbox = await self._started()
         self._drop_chunks(inbox)
         while not inbox.reception.is_over:
-            await self._news(inbox)
+            try:
+                await self._news(inbox)
+            except (asyncio.CancelledError, GeneratorExit):
+                self._close()
+                raise
         return inbox.reception.completion()
 
     async def aclose(self) -> None:
@@ -119,20 +123,15 @@ class AsyncTextStream:
             engine.cancel(self._number)
         return inbox
 
-    async def _news(self, inbox: _Inbox) -> None:
-        if inbox.reader is not None:
+    def _news(self, inbox: _Inbox) -> asyncio.Future[None]:
+        # No coroutine: each chunk would pay for one more.
+        if inbox.reader is not None and not inbox.reader.done():
             raise _read_twice()
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             raise RuntimeError("this stream was started in another event loop; read it there")
         inbox.reader = loop.create_future()
-        try:
-            await inbox.reader
-        except BaseException:
-            self._close()
-            raise
-        finally:
-            inbox.reader = None
+        return inbox.reader
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
         return self
@@ -150,7 +149,11 @@ class AsyncTextStream:
                 if inbox.reception.error is not None:
                     raise inbox.reception.error
                 raise StopAsyncIteration
-            await self._news(inbox)
+            try:
+                await self._news(inbox)
+            except (asyncio.CancelledError, GeneratorExit):
+                self._close()
+                raise
         assert self._events is not None
         self._events.note_read(self._number)
         return inbox.chunks.popleft()

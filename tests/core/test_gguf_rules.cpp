@@ -312,6 +312,27 @@ TEST("texts that were made to have one hash are refused, not compared for hours"
                   {numbers<int32_t>("tokenizer.ggml.token_type", GgufType::i32, types)});
 }
 
+TEST("a text is found again wherever in a vocabulary it stands") {
+    std::vector<std::string> all;
+    for (int i = 0; i < 60; i++) {
+        all.push_back("text " + std::to_string(i));
+    }
+    const std::vector<std::string> others = {
+        numbers<int32_t>("tokenizer.ggml.token_type", GgufType::i32, std::vector<int32_t>(all.size(), 1)),
+        numbers<float>("tokenizer.ggml.scores", GgufType::f32, std::vector<float>(all.size(), 0))};
+    CHECK_EQ(problem(model("llama", {texts("tokenizer.ggml.tokens", all), others[0], others[1]})), "");
+    for (const auto& [first, second] :
+         {std::pair<size_t, size_t>{0, 1}, {0, 15}, {0, 16}, {0, 59}, {58, 59}}) {
+        std::vector<std::string> twice = all;
+        twice[second] = twice[first];
+        check_refused(texts("tokenizer.ggml.tokens", twice), "the same text twice", "llama", others);
+        twice[second] = "";
+        CHECK_EQ(problem(model("llama", {texts("tokenizer.ggml.tokens", twice), others[0], others[1]})), "");
+        twice[first] = "[EMPTY_" + std::to_string(second) + "]";
+        check_refused(texts("tokenizer.ggml.tokens", twice), "the same text twice", "llama", others);
+    }
+}
+
 TEST("a vocabulary fits itself") {
     const auto tokens = [](const std::vector<std::string>& all) {
         return texts("tokenizer.ggml.tokens", all);
