@@ -429,6 +429,16 @@ def test_a_path_cannot_write_lines_of_its_own(url: str, caplog: pytest.LogCaptur
     assert r"'/a\r\nreq_1" in lines[0] or r'"/a\r\nreq_1' in lines[0]
 
 
+def test_what_is_refused_before_it_is_a_request_has_a_line_too(
+    engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "inllama.access")
+    with running(engine) as server, Connection(server.url) as connection:
+        connection.send(b"this is no HTTP\r\n\r\n").read().refused(400, "invalid_http")
+        until(lambda: access_lines(caplog, "- "))
+    assert access_lines(caplog, "- ") == ["- 127.0.0.1 - '-' 400 0.0 ms"]
+
+
 def test_a_client_that_went_away_is_in_the_log_as_that(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "inllama.access")
     with FakeEngine("word " * 1000, step_s=0.01) as engine, running(engine) as server:

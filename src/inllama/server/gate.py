@@ -149,17 +149,18 @@ class Gate:
         await sent({"type": "http.response.body", "body": body})
 
     def _log(self, scope: Scope, status: int, seconds: float) -> None:
-        client = (scope.get("client") or ("-",))[0]
-        # repr: a path may have line breaks and control characters.
-        access.info(
-            "%s %s %s %r %d %.1f ms",
-            scope["inllama.request_id"],
-            client,
-            scope["method"],
-            scope["path"][:200],
-            status,
-            1e3 * seconds,
+        write_access_line(
+            scope["inllama.request_id"], scope.get("client"), scope["method"], scope["path"], status, seconds
         )
+
+
+def write_access_line(
+    request_id: str, client: tuple[str, int] | None, method: str, path: str, status: int, seconds: float
+) -> None:
+    """Log one request; what is not known of it is ``"-"``."""
+    host = "-" if client is None else client[0]
+    # repr: a path may have line breaks and control characters.
+    access.info("%s %s %s %r %d %.1f ms", request_id, host, method, path[:200], status, 1e3 * seconds)
 
 
 class _Sent:

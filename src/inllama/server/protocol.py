@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from inllama.server.event_text import to_text
 from inllama.server.failures import RETRY_AFTER_S, Failure
+from inllama.server.gate import write_access_line
 from inllama.server.options import ListenOptions
 
 # Bytes of a header line besides its name and value.
@@ -148,6 +149,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.rejected(code)
+        write_access_line("-", self.client, "-", "-", int(status[:3]), 0.0)
         self._stop_timer()
         cycle = self.cycle
         is_running = cycle is not None and not cycle.response_complete
