@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 
 namespace inllama {
 
@@ -53,7 +54,7 @@ PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
     // Rows let a prompt wait less, and all that are computed after it.
     const double n_waits = n_prompts * (n_prompts + 1) / 2.0;
     const double weight = std::max(1.0, n_waits / n_decode);
-    const double n_most = n_rows_max_ * weight;
+    const double n_most = std::min<double>(n_rows_max_ * weight, std::numeric_limits<int>::max());
     const double decode_s = of_outputs(decode_s_, n_decode);
     if (decode_s == 0 || beside_s_ == 0) {
         return {static_cast<int>(std::min(n_most, kFirstRows * weight)), false};

@@ -144,6 +144,16 @@ TEST("prompts that come without a break get their part, however slow steps have 
     CHECK(budget.share(8, 1).n_rows >= 150); // a step: nobody remembers another time
 }
 
+TEST("thousands of prompts have all rows, and no number overflows") {
+    const Machine fast{0.1, 0, 0};
+    PrefillBudget budget = measured(fast, 1);
+    PrefillBudget largest(1 << 16);
+    for (PrefillBudget* one : {&budget, &largest}) {
+        longest_gap(*one, fast, 1, 1);
+        CHECK(one->share(1, 1 << 14).n_rows >= 1 << 16);
+    }
+}
+
 TEST("steps that nobody notices are not cut") {
     const Machine tiny{1e-5, 1e-5, 1e-5};
     PrefillBudget budget = measured(tiny, 8);
