@@ -52,7 +52,7 @@ PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
         return {0, false};
     }
     // Rows let a prompt wait less, and all that are computed after it.
-    const double n_waits = n_prompts * (n_prompts + 1) / 2.0;
+    const double n_waits = 0.5 * n_prompts * (n_prompts + 1);
     const double weight = std::max(1.0, n_waits / n_decode);
     const double n_most = std::min<double>(n_rows_max_ * weight, std::numeric_limits<int>::max());
     const double decode_s = of_outputs(decode_s_, n_decode);

@@ -18,7 +18,7 @@ struct PrefillShare {
 // engine's.
 class PrefillBudget {
   public:
-    // Never more than `n_rows_max` rows, and so many times more as more prompts than outputs wait.
+    // Never more than `n_rows_max` rows; in a crowd, times what its prompts outweigh the outputs.
     explicit PrefillBudget(int n_rows_max) : n_rows_max_(n_rows_max) {}
 
     // The share of `n_prompts` > 0 prompts beside `n_decode` > 0 outputs.

@@ -42,9 +42,10 @@ std::string replaced_in(const ModelParams& params) {
 
 } // namespace
 
-ModelHandle::ModelHandle(llama_model* loaded, const std::string& of_file, const ModelParams& params)
+ModelHandle::ModelHandle(llama_model* loaded, const std::string& fingerprint_of_file,
+                         const ModelParams& params)
     : model(loaded), vocab_only(params.vocab_only), n_ctx_train(llama_model_n_ctx_train(loaded)),
-      fingerprint(of_file + replaced_in(params)) {
+      fingerprint(fingerprint_of_file + replaced_in(params)) {
     const char* entry = "tokenizer.ggml.pre";
     const auto replaced = params.kv_overrides.find(entry);
     if (replaced != params.kv_overrides.end() && std::holds_alternative<std::string>(replaced->second)) {
@@ -75,7 +76,7 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
     }
     const LlamaModelParams native(watched);
     // Beside llama.cpp, which reads for longer; that the file is still the same is seen at the end.
-    std::future<std::string> of_file = std::async([&path] { return file_fingerprint(path); });
+    std::future<std::string> fingerprint = std::async([&path] { return file_fingerprint(path); });
     ErrorCapture errors;
     llama_model* model = nullptr;
     try {
@@ -87,7 +88,7 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
         throw load_error(path, cancelled ? "progress stopped it" : errors.reason("llama.cpp gave no reason"))
             .with("cancelled", cancelled);
     }
-    handle_ = std::make_shared<ModelHandle>(model, of_file.get(), params);
+    handle_ = std::make_shared<ModelHandle>(model, fingerprint.get(), params);
     files.check_unchanged();
 }
 

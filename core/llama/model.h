@@ -49,8 +49,8 @@ struct ModelHandle {
     // Writers load or free adapters; readers compute with them.
     std::shared_mutex adapters;
 
-    // Takes the model over; `of_file` is file_fingerprint() of its file.
-    ModelHandle(llama_model* loaded, const std::string& of_file, const ModelParams& params);
+    // Takes the model over; `fingerprint_of_file` is file_fingerprint() of it.
+    ModelHandle(llama_model* loaded, const std::string& fingerprint_of_file, const ModelParams& params);
     ~ModelHandle();
     ModelHandle(const ModelHandle&) = delete;
     ModelHandle& operator=(const ModelHandle&) = delete;

@@ -77,11 +77,7 @@ class AsyncTextStream:
         inbox = await self._started()
         self._drop_chunks(inbox)
         while not inbox.reception.is_over:
-            try:
-                await self._news(inbox)
-            except (asyncio.CancelledError, GeneratorExit):
-                self._close()
-                raise
+            await self._news(inbox)
         return inbox.reception.completion()
 
     async def aclose(self) -> None:
@@ -123,15 +119,20 @@ class AsyncTextStream:
             engine.cancel(self._number)
         return inbox
 
-    def _news(self, inbox: _Inbox) -> asyncio.Future[None]:
-        # No coroutine: each chunk would pay for one more.
-        if inbox.reader is not None and not inbox.reader.done():
+    async def _news(self, inbox: _Inbox) -> None:
+        if inbox.reader is not None:
             raise _read_twice()
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             raise RuntimeError("this stream was started in another event loop; read it there")
         inbox.reader = loop.create_future()
-        return inbox.reader
+        try:
+            await inbox.reader
+        except BaseException:
+            self._close()
+            raise
+        finally:
+            inbox.reader = None
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
         return self
@@ -149,11 +150,7 @@ class AsyncTextStream:
                 if inbox.reception.error is not None:
                     raise inbox.reception.error
                 raise StopAsyncIteration
-            try:
-                await self._news(inbox)
-            except (asyncio.CancelledError, GeneratorExit):
-                self._close()
-                raise
+            await self._news(inbox)
         assert self._events is not None
         self._events.note_read(self._number)
         return inbox.chunks.popleft()

@@ -60,25 +60,20 @@ class Endpoint:
     async def _answer(self, call: Call, body: Body | None, send: Send) -> None:
         arguments: tuple[Any, ...] = (call,) if body is None else (call, body)
         if not self.needs_engine:
-            await _send(await self.handler(*arguments), call, send)
+            await self._send(call, await self.handler(*arguments), send)
             return
         async with self.service.lease(None if body is None else body.model) as call.lease:
-            await _send(await self.handler(*arguments), call, send)
+            await self._send(call, await self.handler(*arguments), send)
 
-
-def _send(answer: Answer, call: Call, send: Send) -> Coroutine[Any, Any, None]:
-    # No coroutine of its own: each chunk of a stream would pay for one more.
-    if isinstance(answer, JsonAnswer):
-        return _send_json(answer, call, send)
-    return _send_events(answer, call, send)
-
-
-async def _send_json(answer: JsonAnswer, call: Call, send: Send) -> None:
-    body = answer.body()
-    length = (b"content-length", str(len(body)).encode())
-    headers = [(b"content-type", answer.content_type), length, *call.headers(), *answer.headers]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    async def _send(self, call: Call, answer: Answer, send: Send) -> None:
+        if isinstance(answer, JsonAnswer):
+            body = answer.body()
+            length = (b"content-length", str(len(body)).encode())
+            headers = [(b"content-type", answer.content_type), length, *call.headers(), *answer.headers]
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        else:
+            await _send_events(answer, call, send)
 
 
 async def _send_events(answer: EventAnswer, call: Call, send: Send) -> None:
