@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 CASE ?= single
-BENCH_MODEL := bench/models/random-0.5b-q4_0.gguf
+BENCH_MODELS := $(foreach shape,0.5b 1.5b,bench/models/random-$(shape)-q4_0.gguf)
 SOURCES := $(shell git ls-files -co --exclude-standard 'core/*.h' 'core/*.cpp' 'bind/*.h' 'bind/*.cpp' 'tests/core/*.h' 'tests/core/*.cpp' 'tests/llama/*.cpp' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -84,10 +84,10 @@ bench-tools: $(VENV)/.tools ## llama.cpp's own tools from the same tree with the
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset bench-tools -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build --preset bench-tools
 
-$(BENCH_MODEL): tools/make_bench_model.py | bench-tools
-	$(BIN)/python tools/make_bench_model.py $@
+bench/models/random-%-q4_0.gguf: tools/make_bench_model.py | bench-tools
+	$(BIN)/python tools/make_bench_model.py --shape $*
 
-bench: install bench-tools $(BENCH_MODEL) ## measure: make bench CASE=single
+bench: install bench-tools $(BENCH_MODELS) ## measure: make bench CASE=single
 	$(BIN)/python -m bench.$(CASE) $(ARGS)
 
 demo-model-eval: install ## measure the demo model on held-out prompts

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from bench.measure import Case, interleave, ratios
-from bench.native import MODEL, model_path
+from bench.native import model_path
 from bench.speed import N_THREADS, TARGET, llama_bench
 from bench.workload import Prompts
 from inllama import LLM, Engine, Model
@@ -51,6 +52,6 @@ def measure_depth(n_rounds: int) -> list[Case]:
         figure_unit="x",
         target=TARGET,
         at_least=True,
-        notes={"n_threads": N_THREADS, "flash_attention": "on", "model": MODEL.name},
+        notes={"n_threads": N_THREADS, "flash_attention": "on", "model": Path(model_path()).name},
     )
     return [case, case.at_best(OURS, THEIRS)]

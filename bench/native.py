@@ -12,7 +12,7 @@ from typing import Any
 from bench.measure import ROOT
 
 TOOLS = ROOT / "build" / "bench-tools" / "bin"
-MODEL = ROOT / "bench" / "models" / "random-0.5b-q4_0.gguf"
+MODELS = ROOT / "bench" / "models"
 
 
 def tool(name: str) -> str:
@@ -23,11 +23,12 @@ def tool(name: str) -> str:
     return str(path)
 
 
-def model_path() -> str:
-    """Return the path of the benchmark model."""
-    if not MODEL.exists():
-        sys.exit(f"{MODEL} does not exist; run 'python tools/make_bench_model.py' first")
-    return str(MODEL)
+def model_path(shape: str = "0.5b") -> str:
+    """Return the path of a benchmark model."""
+    path = MODELS / f"random-{shape}-q4_0.gguf"
+    if not path.exists():
+        sys.exit(f"{path} does not exist; run 'python tools/make_bench_model.py --shape {shape}' first")
+    return str(path)
 
 
 def llama_tree() -> Path:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from bench.measure import Case, interleave, ratios
-from bench.native import MODEL, model_path, run_json, tool
+from bench.native import model_path, run_json, tool
 from inllama import LLM, Engine, Model, build_info
 
 N_THREADS = 2
@@ -95,7 +96,7 @@ def measure_speed(n_rounds: int) -> list[Case]:
         )
         ours.close()
         without.close()
-    settings = {"n_threads": N_THREADS, "n_ubatch": N_UBATCH, "flash_attention": "on", "model": MODEL.name}
+    settings = {"n_threads": N_THREADS, "n_ubatch": N_UBATCH, "flash_attention": "on", "model": Path(model_path()).name}
     cases = [
         Case(
             name=f"decode tg{N_NEW}",

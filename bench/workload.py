@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.native import MODEL, model_path, run_jsonl, tool
+from bench.native import model_path, run_jsonl, tool
 from inllama import LLM, Completion, Engine, Model
 
 N_THREADS = 2
@@ -28,7 +29,7 @@ def settings(**changed: object) -> dict[str, object]:
         "n_ubatch": N_UBATCH,
         "n_running": N_RUNNING,
         "flash_attention": "on",
-        "model": MODEL.name,
+        "model": Path(model_path()).name,
         **changed,
     }
 

@@ -9,14 +9,17 @@
 #include <nanobind/stl/vector.h>
 
 #include <mutex>
+#include <optional>
 #include <utility>
 
 namespace inllama {
 
 namespace {
 
-// Called as handler(level, line). Never released: llama.cpp may log as long as Python runs.
+// Called as handler(level, line), and as lowest_level(). Never released: llama.cpp may log as long as Python
+// runs.
 PyObject* log_handler = nullptr;
+PyObject* lowest_level = nullptr;
 
 } // namespace
 
@@ -47,8 +50,15 @@ void publish_log() {
     // An error that is on its way must survive the handler.
     const nb::error_scope keep;
     bool is_interrupted = false;
+    std::optional<int> lowest;
     for (const auto& [level, line] : published) {
         try {
+            if (!lowest) {
+                lowest = nb::cast<int>(nb::borrow(lowest_level)());
+            }
+            if (level < *lowest) {
+                continue;
+            }
             nb::object text =
                 nb::steal(PyUnicode_DecodeUTF8(line.data(), static_cast<Py_ssize_t>(line.size()), "replace"));
             nb::borrow(log_handler)(level, text);
@@ -87,10 +97,16 @@ void bind_backend(nb::module_& m) {
           "Return the physical cores that this process may use (affinity, cgroup).");
     m.def(
         "set_log_handler",
-        [](nb::callable handler) { Py_XDECREF(std::exchange(log_handler, handler.release().ptr())); },
-        "handler"_a,
-        nb::sig("def set_log_handler(handler: collections.abc.Callable[[int, str], None]) -> None"),
-        "Give llama.cpp's log lines to ``handler(level, line)``; level is 1 debug to 4 error.");
+        [](nb::callable handler, nb::callable lowest) {
+            Py_XDECREF(std::exchange(lowest_level, lowest.release().ptr()));
+            Py_XDECREF(std::exchange(log_handler, handler.release().ptr()));
+        },
+        "handler"_a, "lowest_level"_a,
+        nb::sig("def set_log_handler(handler: collections.abc.Callable[[int, str], None], "
+                "lowest_level: collections.abc.Callable[[], int]) -> None"),
+        "Give llama.cpp's log lines from level ``lowest_level()`` on to ``handler(level, line)``; levels are "
+        "1 debug "
+        "to 4 error.");
 }
 
 } // namespace inllama

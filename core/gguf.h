@@ -39,19 +39,19 @@ size_t gguf_type_bytes(GgufType type) noexcept;
 // The texts of an array, one after the other.
 class GgufTexts {
   public:
-    explicit GgufTexts(std::string_view bytes) : bytes_(bytes) {}
+    explicit GgufTexts(std::string_view bytes) : at_(bytes.data()) {}
 
     // REQUIRES: there is one.
     std::string_view next() noexcept {
         uint64_t n = 0;
-        std::memcpy(&n, bytes_.data(), sizeof(n));
-        const std::string_view text = bytes_.substr(sizeof(n), n);
-        bytes_.remove_prefix(sizeof(n) + n);
+        std::memcpy(&n, at_, sizeof(n));
+        const std::string_view text(at_ + sizeof(n), n);
+        at_ = text.data() + n;
         return text;
     }
 
   private:
-    std::string_view bytes_;
+    const char* at_;
 };
 
 // An entry of the metadata.

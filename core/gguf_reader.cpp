@@ -1,7 +1,7 @@
 #include "core/gguf_reader.h"
 
 #include "core/gguf.h"
-#include "core/utf8_stream.h"
+#include "core/platform/memory.h"
 
 #include <algorithm>
 
@@ -13,39 +13,37 @@ namespace {
 constexpr uint64_t kFirstBlock = 96 << 10;
 constexpr uint64_t kLargestBlock = 8 << 20;
 
+// Of each byte of a number.
 constexpr uint64_t kHighBits = 0x8080808080808080;
+// Of texts that are looked at together: what the nearest cache holds.
+constexpr uint64_t kRowBytes = 16 << 10;
 
-// Whether `n` bytes are UTF-8; `readable` of them and what follows can be read.
-//
-// Most texts are short and ASCII: those are looked at in words, and others with all the rules.
-bool is_utf8(const char* text, size_t n, uint64_t readable) noexcept {
-    size_t i = 0;
-    while (i < n && readable - i >= sizeof(uint64_t)) {
-        uint64_t word;
-        std::memcpy(&word, text + i, sizeof(word));
-        if (n - i < sizeof(word)) {
-            word &= (uint64_t{1} << 8 * (n - i)) - 1; // the first byte is the lowest
-        }
-        if ((word & kHighBits) == 0) {
-            i += sizeof(word);
-            continue;
-        }
-        while (static_cast<unsigned char>(text[i]) < 0x80) {
-            i++;
-        }
-        const auto lead = static_cast<unsigned char>(text[i]);
-        const auto second = static_cast<unsigned char>(i + 1 < n ? text[i + 1] : 0);
-        const auto third = static_cast<unsigned char>(i + 2 < n ? text[i + 2] : 0);
-        // Plain characters of two and three bytes; 10xxxxxx is what follows a lead.
-        if (lead >= 0xC2 && lead <= 0xDF && (second & 0xC0) == 0x80) {
-            i += 2;
-        } else if (lead >= 0xE1 && lead <= 0xEC && (second & 0xC0) == 0x80 && (third & 0xC0) == 0x80) {
-            i += 3;
-        } else {
-            break;
-        }
+// Not 0 if `byte` cannot stand after the three before it, the nearest one first.
+uint8_t misplaced(uint8_t byte, uint8_t first, uint8_t second, uint8_t third) noexcept {
+    const auto continues = static_cast<uint8_t>((byte & 0xC0) == 0x80);
+    const auto is_awaited = static_cast<uint8_t>((first >= 0xC0) | (second >= 0xE0) | (third >= 0xF0));
+    const auto never = static_cast<uint8_t>((byte >= 0xF5) | ((byte & 0xFE) == 0xC0));
+    // Longer than needed, a surrogate, or past the last character.
+    const auto not_here =
+        static_cast<uint8_t>(((first == 0xE0) & (byte < 0xA0)) | ((first == 0xED) & (byte >= 0xA0)) |
+                             ((first == 0xF0) & (byte < 0x90)) | ((first == 0xF4) & (byte >= 0x90)));
+    return static_cast<uint8_t>((continues ^ is_awaited) | never | not_here);
+}
+
+// Whether they are UTF-8. Without branches, for compilers to look at many bytes at once: a file has millions.
+bool is_utf8(const char* text, size_t n) noexcept {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(text);
+    const auto before = [&](size_t i, size_t distance) {
+        return i < distance ? uint8_t{0} : bytes[i - distance];
+    };
+    uint8_t bad = 0;
+    for (size_t i = 0; i < std::min<size_t>(n, 3); i++) {
+        bad |= misplaced(bytes[i], before(i, 1), before(i, 2), before(i, 3));
     }
-    return i >= n || valid_utf8_prefix(std::string_view(text + i, n - i)) == n - i;
+    for (size_t i = 3; i < n; i++) {
+        bad |= misplaced(bytes[i], bytes[i - 1], bytes[i - 2], bytes[i - 3]);
+    }
+    return (bad | misplaced(0, before(n, 1), before(n, 2), before(n, 3))) == 0;
 }
 
 } // namespace
@@ -66,7 +64,7 @@ std::string_view GgufReader::take_text(const char* what, uint64_t limit) {
     }
     need(n, what);
     const std::string_view text(bytes_.data() + at_, n);
-    if (!is_utf8(text.data(), n, bytes_.size() - at_)) {
+    if (!is_utf8(text.data(), n)) {
         fail("has " + std::string(what) + " that is not UTF-8");
     }
     at_ += n;
@@ -74,20 +72,33 @@ std::string_view GgufReader::take_text(const char* what, uint64_t limit) {
 }
 
 void GgufReader::skip_texts(uint64_t n) {
-    for (; n > 0; n--) {
-        // Nearly all are in memory already, and there are hundreds of thousands.
-        uint64_t size = UINT64_MAX;
-        const uint64_t there = bytes_.size() - at_;
-        if (there >= sizeof(size)) {
-            std::memcpy(&size, bytes_.data() + at_, sizeof(size));
-        }
-        if (there < sizeof(size) || size > there - sizeof(size) ||
-            !is_utf8(bytes_.data() + at_ + sizeof(size), size, there - sizeof(size))) {
+    while (n > 0) {
+        n -= skip_row_of_texts(n);
+        if (n > 0) {
             take_text("a text", kGgufMaxHeaderBytes);
-            continue;
+            n--;
         }
-        at_ += sizeof(size) + size;
     }
+}
+
+uint64_t GgufReader::skip_row_of_texts(uint64_t n) {
+    // No character goes on past a byte of ASCII, which each of a length's eight bytes is if the text is not
+    // long: so a row of texts with their lengths is UTF-8 exactly if all of them are.
+    uint64_t at = at_;
+    uint64_t i = 0;
+    for (; i < n && bytes_.size() - at >= sizeof(uint64_t) && at - at_ < kRowBytes; i++) {
+        uint64_t size;
+        std::memcpy(&size, bytes_.data() + at, sizeof(size));
+        if ((size & kHighBits) != 0 || size > bytes_.size() - at - sizeof(size)) {
+            break;
+        }
+        at += sizeof(size) + size;
+    }
+    if (!is_utf8(bytes_.data() + at_, at - at_)) {
+        fail("has a text that is not UTF-8");
+    }
+    at_ = at;
+    return i;
 }
 
 void GgufReader::expect(uint64_t n, const char* what) const {
@@ -111,6 +122,7 @@ void GgufReader::fetch(uint64_t n, const char* what) {
     const uint64_t have = bytes_.size();
     const uint64_t end = std::min(source_.size(), std::max(at_ + n, have + block));
     bytes_.resize(end);
+    populate(bytes_.data() + have, end - have);
     source_.read(have, bytes_.data() + have, end - have);
 }
 

@@ -63,6 +63,9 @@ class GgufReader {
     }
     void fetch(uint64_t n, const char* what);
 
+    // Skips some of `n` texts that are in memory already, and gives their number.
+    uint64_t skip_row_of_texts(uint64_t n);
+
     ByteSource& source_;
     GrowingBytes bytes_;
     uint64_t at_ = 0; // never above bytes_.size()

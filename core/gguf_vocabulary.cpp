@@ -1,6 +1,6 @@
 #include "core/gguf_rules.h"
 
-#include "core/checksum.h"
+#include "core/platform/memory.h"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +13,7 @@ namespace inllama {
 
 namespace {
 
-constexpr uint64_t kMaxTokens = 1 << 22;
+constexpr uint64_t kMaxTokens = (1 << 22) - 1;
 constexpr size_t kMaxTokenBytes = 1 << 16;
 constexpr int32_t kByteToken = 6; // LLAMA_TOKEN_TYPE_BYTE
 
@@ -32,136 +32,148 @@ std::string shown_token(uint64_t i, std::string_view text) {
 
 // The tokens' texts as llama.cpp sees them, each of which must be there once.
 //
-// A table with open addresses into the file's bytes, because this is the largest part of checking a file.
+// A table with open addresses, because this is the largest part of checking a file.
 class TokenSet {
   public:
     TokenSet(const Gguf& file, const GgufEntry& tokens) : file_(file), bytes_(tokens.bytes) {
         static_assert(kGgufMaxHeaderBytes < UINT32_MAX);
-        size_t n_places = 16;
-        while (n_places < 2 * tokens.n) {
-            n_places *= 2;
+        size_t n_slots = 16;
+        while (n_slots < 2 * tokens.n) {
+            n_slots *= 2;
         }
-        places_.assign(n_places, kNone);
-        mask_ = n_places - 1;
+        reserve(slots_, n_slots);
+        slots_.resize(n_slots);
+        reserve(places_, tokens.n);
+        reserve(hashes_, tokens.n);
     }
 
-    // The next token, with its number.
-    void add(uint32_t i, std::string_view text) {
-        const auto place = static_cast<uint32_t>(text.data() - bytes_.data());
-        // llama.cpp reads up to a NUL byte, and gives tokens without text one of their own.
-        text = text.substr(0, text.find('\0'));
-        if (text.empty()) {
-            settle();
-            empty_.emplace_back(place, i);
-            const std::string named = text_of_empty(i);
-            insert({hash(named), i, place, named});
-            return;
+    // The next token.
+    void add(std::string_view text) {
+        places_.push_back(static_cast<uint32_t>(text.data() - bytes_.data()));
+        Hashed hashed = hash(text);
+        if (text.empty() || hashed.has_nul) {
+            std::string given;
+            hashed = hash(text_of(places_.size() - 1, given));
         }
-        Token& last = ahead_[n_ahead_++ % kAhead];
-        if (n_ahead_ > kAhead) {
-            insert(last);
-        }
-        last = {hash(text), i, place, text};
-        fetch(last.hash);
+        hashes_.push_back(hashed.hash);
     }
 
-    // Looks at what was added last.
-    void settle() {
-        for (size_t i = n_ahead_ > kAhead ? n_ahead_ - kAhead : 0; i < n_ahead_; i++) {
-            insert(ahead_[i % kAhead]);
+    // Throws if a text is there twice.
+    void check() {
+        for (size_t i = 0; i < hashes_.size(); i++) {
+            if (i + kAhead < hashes_.size()) {
+                fetch(hashes_[i + kAhead]);
+            }
+            insert(static_cast<uint32_t>(i));
         }
-        n_ahead_ = 0;
     }
 
   private:
-    struct Token {
-        size_t hash;
-        uint32_t i, place;
-        std::string_view text;
+    struct Hashed {
+        uint32_t hash;
+        bool has_nul;
     };
-    // Tokens that are kept back until the processor has their places of the table: most are in no cache.
+    // Most slots are in no cache until they are asked for.
     static constexpr size_t kAhead = 16;
     // Of texts that were not chosen for it, less than a hundred lie beside each other.
-    static constexpr size_t kMostSteps = 1024;
-    // No text begins at the first byte: its length is there.
-    static constexpr uint32_t kNone = 0;
+    static constexpr uint32_t kMostSteps = 256;
+    // A slot is a token's number and one, and the rest of its hash; 0 if it is free.
+    static constexpr uint32_t kNumber = kMaxTokens;
+    static_assert((kNumber & (kNumber + 1)) == 0);
 
-    static std::string text_of_empty(uint32_t i) { return "[EMPTY_" + std::to_string(i) + "]"; }
-    // Of short texts the whole at once.
-    static size_t hash(std::string_view text) {
-        const size_t n = text.size();
-        uint32_t first = 0, last = 0;
-        if (n > 8) {
-            return checksum(text.data(), n);
-        }
-        if (n >= 4) {
-            std::memcpy(&first, text.data(), sizeof(first));
-            std::memcpy(&last, text.data() + n - 4, sizeof(last));
-        } else {
-            for (const char c : text) {
-                first = first << 8 | static_cast<unsigned char>(c);
-            }
-        }
-        const uint64_t both = (uint64_t{last} << 32 | first) + n;
-        const uint64_t mixed = (both ^ both >> 31) * 0xFF51AFD7ED558CCDULL;
-        return static_cast<size_t>(mixed >> 29 ^ mixed);
+    static void reserve(std::vector<uint32_t>& numbers, size_t n) {
+        numbers.reserve(n);
+        populate(numbers.data(), n * sizeof(uint32_t));
     }
 
-    void fetch(size_t hash) const {
+    // llama.cpp reads up to a NUL byte, and gives tokens without text one of their own.
+    std::string_view text_of(size_t i, std::string& given) const {
+        const std::string_view text = GgufTexts(bytes_.substr(places_[i] - sizeof(uint64_t))).next();
+        if (text.empty() || text[0] == '\0') {
+            return given = "[EMPTY_" + std::to_string(i) + "]";
+        }
+        return text.substr(0, text.find('\0'));
+    }
+
+    template<class T> static T word_at(const char* bytes) {
+        T word;
+        std::memcpy(&word, bytes, sizeof(word));
+        return word;
+    }
+
+    // The last word overlaps the one before it.
+    static Hashed hash(std::string_view text) {
+        const char* bytes = text.data();
+        const size_t n = text.size();
+        uint64_t word = 0;
+        uint64_t hash = n;
+        bool has_nul = false;
+        if (n >= 8) {
+            for (size_t i = 0; i + 8 < n; i += 8) {
+                word = word_at<uint64_t>(bytes + i);
+                has_nul |= has_zero(word);
+                hash = mixed(hash ^ word);
+            }
+            word = word_at<uint64_t>(bytes + n - 8);
+        } else if (n >= 4) {
+            word = word_at<uint32_t>(bytes) | uint64_t{word_at<uint32_t>(bytes + n - 4)} << 32;
+        } else if (n > 0) {
+            const auto byte = [&](size_t i) { return uint64_t{static_cast<unsigned char>(bytes[i])}; };
+            word = byte(0) | byte(n / 2) << 8 | byte(n - 1) << 16 | 0x0101010101000000;
+        }
+        has_nul |= n > 0 && has_zero(word);
+        // Once more, so that the last bytes reach all bits.
+        return {static_cast<uint32_t>(mixed(mixed(hash ^ word))), has_nul};
+    }
+
+    static uint64_t mixed(uint64_t word) {
+        word *= 0xFF51AFD7ED558CCD;
+        return word ^ word >> 32;
+    }
+    static bool has_zero(uint64_t word) {
+        return ((word - 0x0101010101010101) & ~word & 0x8080808080808080) != 0;
+    }
+
+    void fetch(uint32_t hash) const {
 #if defined(__GNUC__)
-        __builtin_prefetch(&places_[hash & mask_], 1);
+        __builtin_prefetch(&slots_[hash & (slots_.size() - 1)], 1);
 #else
         (void)hash;
 #endif
     }
 
-    bool is_at(uint32_t place, std::string_view text) const {
-        uint64_t n;
-        std::memcpy(&n, bytes_.data() + place - sizeof(n), sizeof(n));
-        const std::string_view other = bytes_.substr(place, n);
-        if (other.empty() || other[0] == '\0') {
-            const auto found = std::lower_bound(empty_.begin(), empty_.end(), std::pair(place, uint32_t{0}));
-            return text_of_empty(found->second) == text;
-        }
-        const bool is_same = other.size() >= text.size() && other.compare(0, text.size(), text) == 0;
-        return is_same && (other.size() == text.size() || other[text.size()] == '\0');
-    }
-
-    void insert(const Token& token) {
-        for (size_t slot = token.hash;; slot++) {
-            uint32_t& other = places_[slot & mask_];
-            if (other == kNone) {
-                other = token.place;
+    void insert(uint32_t i) {
+        const uint32_t hash = hashes_[i];
+        for (uint32_t n_steps = 0;; n_steps++) {
+            uint32_t& slot = slots_[(hash + n_steps) & (slots_.size() - 1)];
+            if (slot == 0) {
+                slot = (hash & ~kNumber) | (i + 1);
                 return;
             }
-            if (slot - token.hash > kMostSteps) {
-                file_.fail("entry tokenizer.ggml.tokens", "has " + shown_token(token.i, token.text) +
-                                                              " and others that were made to have one hash");
-            }
-            if (is_at(other, token.text)) {
-                file_.fail("entry tokenizer.ggml.tokens",
-                           "has the same text twice: " + shown_token(number_at(other), token.text) +
-                               " and token " + std::to_string(token.i));
+            if (n_steps > kMostSteps || ((slot ^ hash) & ~kNumber) == 0) {
+                check_against((slot & kNumber) - 1, i, n_steps);
             }
         }
     }
 
-    uint64_t number_at(uint32_t place) const {
-        GgufTexts texts(bytes_);
-        uint64_t i = 0;
-        while (texts.next().data() < bytes_.data() + place) {
-            i++;
+    void check_against(uint32_t other, uint32_t i, uint32_t n_steps) const {
+        std::string given, other_given;
+        const std::string_view text = text_of(i, given);
+        const char* where = "entry tokenizer.ggml.tokens";
+        if (n_steps > kMostSteps) {
+            file_.fail(where, "has " + shown_token(i, text) + " and others that were made to have one hash");
         }
-        return i;
+        if (text_of(other, other_given) == text) {
+            file_.fail(where, "has the same text twice: " + shown_token(other, text) + " and token " +
+                                  std::to_string(i));
+        }
     }
 
     const Gguf& file_;
     const std::string_view bytes_;
-    std::vector<uint32_t> places_;                     // of texts in the bytes, by their hash
-    std::vector<std::pair<uint32_t, uint32_t>> empty_; // place and number of those without text
-    std::array<Token, kAhead> ahead_;
-    size_t n_ahead_ = 0;
-    size_t mask_ = 0;
+    std::vector<uint32_t> places_; // of texts in the bytes
+    std::vector<uint32_t> hashes_;
+    std::vector<uint32_t> slots_;
 };
 
 // An array with a value for each token, or nullptr.
@@ -290,7 +302,7 @@ void check_tokens(const Gguf& file, std::string_view model, const GgufEntry& tok
                       "has " + shown_token(i, text) + " of " + std::to_string(text.size()) +
                           " bytes, but at most " + std::to_string(kMaxTokenBytes) + " are possible");
         }
-        all.add(static_cast<uint32_t>(i), text);
+        all.add(text);
         if (types == nullptr) {
             continue;
         }
@@ -302,7 +314,7 @@ void check_tokens(const Gguf& file, std::string_view model, const GgufEntry& tok
                           (has_no_bytes ? "this tokenizer has none" : "its text must be like <0x0A>"));
         }
     }
-    all.settle();
+    all.check();
 }
 
 } // namespace

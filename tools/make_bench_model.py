@@ -1,4 +1,4 @@
-"""Writes the model of the benchmarks: the shape of Qwen2.5-0.5B with random weights, quantized to Q4_0.
+"""Writes a model of the benchmarks: the shape of one of Qwen2.5 with random weights, quantized to Q4_0.
 
 The weights mean nothing, but computing them takes the time of a real model, and nothing has to be downloaded: the
 vocabulary of 151,936 tokens comes from the pinned llama.cpp tree.
@@ -22,16 +22,12 @@ from llama_source import source_dir
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = ROOT / "bench" / "models" / "random-0.5b-q4_0.gguf"
+FOLDER = ROOT / "bench" / "models"
 QUANTIZE = ROOT / "build" / "bench-tools" / "bin" / "llama-quantize"
 
 ARCHITECTURE = "qwen2"
 N_VOCAB = 151_936
-N_EMBD = 896
-N_LAYER = 24
-N_HEAD = 14
 N_HEAD_KV = 2
-N_FF = 4864
 N_CTX_TRAIN = 32_768
 ROPE_FREQ_BASE = 1_000_000.0
 NORM_EPSILON = 1e-6
@@ -39,6 +35,22 @@ NORM_EPSILON = 1e-6
 STANDARD_DEVIATION = 0.02
 
 BLOCK_ROWS = 4096  # rows of a tensor made at once, so that little memory is used
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the sizes of a model differ in."""
+
+    n_embd: int
+    n_layer: int
+    n_head: int
+    n_ff: int
+
+
+SHAPES = {
+    "0.5b": Shape(n_embd=896, n_layer=24, n_head=14, n_ff=4864),
+    "1.5b": Shape(n_embd=1536, n_layer=28, n_head=12, n_ff=8960),
+}
 
 
 @dataclass(frozen=True)
@@ -69,28 +81,29 @@ class Tensor:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def tensors() -> Iterator[Tensor]:
+def tensors(shape: Shape) -> Iterator[Tensor]:
     """Yield all tensors of the model in file order; the output head is the table of embeddings."""
-    n_embd_kv = N_EMBD // N_HEAD * N_HEAD_KV
-    yield Tensor("token_embd.weight", (N_VOCAB, N_EMBD))
-    for layer in range(N_LAYER):
+    n_embd, n_ff = shape.n_embd, shape.n_ff
+    n_embd_kv = n_embd // shape.n_head * N_HEAD_KV
+    yield Tensor("token_embd.weight", (N_VOCAB, n_embd))
+    for layer in range(shape.n_layer):
         shapes: dict[str, tuple[int, ...]] = {
-            "attn_norm.weight": (N_EMBD,),
-            "attn_q.weight": (N_EMBD, N_EMBD),
-            "attn_q.bias": (N_EMBD,),
-            "attn_k.weight": (n_embd_kv, N_EMBD),
+            "attn_norm.weight": (n_embd,),
+            "attn_q.weight": (n_embd, n_embd),
+            "attn_q.bias": (n_embd,),
+            "attn_k.weight": (n_embd_kv, n_embd),
             "attn_k.bias": (n_embd_kv,),
-            "attn_v.weight": (n_embd_kv, N_EMBD),
+            "attn_v.weight": (n_embd_kv, n_embd),
             "attn_v.bias": (n_embd_kv,),
-            "attn_output.weight": (N_EMBD, N_EMBD),
-            "ffn_norm.weight": (N_EMBD,),
-            "ffn_gate.weight": (N_FF, N_EMBD),
-            "ffn_up.weight": (N_FF, N_EMBD),
-            "ffn_down.weight": (N_EMBD, N_FF),
+            "attn_output.weight": (n_embd, n_embd),
+            "ffn_norm.weight": (n_embd,),
+            "ffn_gate.weight": (n_ff, n_embd),
+            "ffn_up.weight": (n_ff, n_embd),
+            "ffn_down.weight": (n_embd, n_ff),
         }
-        for name, shape in shapes.items():
-            yield Tensor(f"blk.{layer}.{name}", shape)
-    yield Tensor("output_norm.weight", (N_EMBD,))
+        for name, dimensions in shapes.items():
+            yield Tensor(f"blk.{layer}.{name}", dimensions)
+    yield Tensor("output_norm.weight", (n_embd,))
 
 
 def blocks(tensor: Tensor, random: np.random.Generator) -> Iterator[NDArray[np.float16] | NDArray[np.float32]]:
@@ -111,14 +124,14 @@ def llama_tree() -> Path:
     return Path(given) if given else source_dir()
 
 
-def add_metadata(writer: GGUFWriter) -> None:
+def add_metadata(writer: GGUFWriter, shape: Shape) -> None:
     """Add the shape of the model."""
     writer.add_name("inllama benchmark model with random weights")
     writer.add_context_length(N_CTX_TRAIN)
-    writer.add_embedding_length(N_EMBD)
-    writer.add_block_count(N_LAYER)
-    writer.add_feed_forward_length(N_FF)
-    writer.add_head_count(N_HEAD)
+    writer.add_embedding_length(shape.n_embd)
+    writer.add_block_count(shape.n_layer)
+    writer.add_feed_forward_length(shape.n_ff)
+    writer.add_head_count(shape.n_head)
     writer.add_head_count_kv(N_HEAD_KV)
     writer.add_rope_freq_base(ROPE_FREQ_BASE)
     writer.add_layer_norm_rms_eps(NORM_EPSILON)
@@ -133,12 +146,12 @@ def copy_vocabulary(writer: GGUFWriter, path: Path) -> None:
             writer.add_key_value(name, field.contents(), field.types[0], element)
 
 
-def write_f16(path: Path, vocabulary: Path, seed: int) -> None:
+def write_f16(path: Path, shape: Shape, vocabulary: Path, seed: int) -> None:
     """Write the model with f16 matrices."""
     writer = GGUFWriter(path, ARCHITECTURE)
-    add_metadata(writer)
+    add_metadata(writer, shape)
     copy_vocabulary(writer, vocabulary)
-    for tensor in tensors():
+    for tensor in tensors(shape):
         writer.add_tensor_info(tensor.name, tensor.shape, tensor.dtype, tensor.nbytes)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -147,8 +160,8 @@ def write_f16(path: Path, vocabulary: Path, seed: int) -> None:
     file = writer.fout[0]
     random = np.random.Generator(np.random.PCG64(seed))
     writer.write_padding(file, file.tell())
-    # GGUFWriter takes whole tensors only, and the largest one is 272 MB.
-    for tensor in tensors():
+    # GGUFWriter takes whole tensors only, and the largest one has hundreds of megabytes.
+    for tensor in tensors(shape):
         for block in blocks(tensor, random):
             block.tofile(file)
         writer.write_padding(file, tensor.nbytes)
@@ -158,13 +171,14 @@ def write_f16(path: Path, vocabulary: Path, seed: int) -> None:
 def main() -> int:
     """Write the model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("output", type=Path, nargs="?", default=OUTPUT, help="the file to write (%(default)s)")
+    parser.add_argument("output", type=Path, nargs="?", help="bench/models/random-SHAPE-TYPE.gguf if not given")
+    parser.add_argument("--shape", choices=SHAPES, default="0.5b", help="the size of the model (%(default)s)")
     parser.add_argument("--quantize", type=Path, default=QUANTIZE, help="llama-quantize (%(default)s)")
     parser.add_argument("--type", default="Q4_0", help="type of the weights (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the random weights (%(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the f16 file too")
     parsed = parser.parse_args()
-    output: Path = parsed.output
+    output: Path = parsed.output or FOLDER / f"random-{parsed.shape}-{parsed.type.lower()}.gguf"
     quantize: Path = parsed.quantize
     if not quantize.exists():
         print(f"{quantize} does not exist; run 'make bench-tools' first", file=sys.stderr)
@@ -173,7 +187,7 @@ def main() -> int:
     f16 = output.with_suffix(".f16")
     partial = output.with_suffix(".partial")
     try:
-        write_f16(f16, llama_tree() / "models" / "ggml-vocab-qwen2.gguf", parsed.seed)
+        write_f16(f16, SHAPES[parsed.shape], llama_tree() / "models" / "ggml-vocab-qwen2.gguf", parsed.seed)
         done = subprocess.run([quantize, f16, partial, parsed.type], capture_output=True, text=True)
         if done.returncode != 0:
             print(f"{quantize} failed with {done.returncode}:\n{done.stderr}", file=sys.stderr)

@@ -65,8 +65,10 @@ const llama_vocab* ModelHandle::vocab() const {
 }
 
 Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
-    const CheckedFiles files = CheckedFiles::of_model(path);
+    // Beside the start of llama.cpp, which the first load of a process waits for.
+    std::future<CheckedFiles> checked = std::async([&path] { return CheckedFiles::of_model(path); });
     start_backend();
+    const CheckedFiles files = checked.get();
     bool cancelled = false;
     ModelParams watched = params;
     if (params.progress) {

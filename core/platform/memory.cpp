@@ -10,6 +10,12 @@
 #else
 #include <unistd.h>
 #endif
+#ifdef __linux__
+#include <sys/mman.h>
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 // of Linux 5.14; older headers do not name it, and older systems refuse it
+#endif
+#endif
 
 namespace inllama {
 
@@ -90,6 +96,21 @@ uint64_t memory_free_bytes() {
     const uint64_t kept = used - std::min(used, cgroup_cache_bytes());
     const uint64_t left = limit - std::min(limit, kept);
     return available == 0 ? left : std::min(available, left);
+}
+
+void populate(void* data, size_t n) noexcept {
+#ifdef __linux__
+    const auto page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const auto begin = reinterpret_cast<uintptr_t>(data);
+    const uintptr_t first = (begin + page_bytes - 1) / page_bytes * page_bytes;
+    const uintptr_t end = (begin + n) / page_bytes * page_bytes;
+    if (end > first) {
+        (void)madvise(reinterpret_cast<void*>(first), end - first, MADV_POPULATE_WRITE);
+    }
+#else
+    (void)data;
+    (void)n;
+#endif
 }
 
 } // namespace inllama

@@ -62,9 +62,9 @@ def usable_cores() -> int:
     Return the physical cores that this process may use (affinity, cgroup).
     """
 
-def set_log_handler(handler: Callable[[int, str], None]) -> None:
+def set_log_handler(handler: Callable[[int, str], None], lowest_level: Callable[[], int]) -> None:
     """
-    Give llama.cpp's log lines to ``handler(level, line)``; level is 1 debug to 4 error.
+    Give llama.cpp's log lines from level ``lowest_level()`` on to ``handler(level, line)``; levels are 1 debug to 4 error.
     """
 
 class Model:

@@ -1,5 +1,6 @@
 #include "check.h"
 #include "core/gguf.h"
+#include "core/utf8_stream.h"
 #include "gguf_bytes.h"
 
 #include <random>
@@ -334,4 +335,42 @@ TEST("texts are UTF-8 to the last byte") {
                             "\xf5\x80\x80\x80", "\xff", "abcdefgh\xc3", "abcdefghijkl\xa9"}) {
         CHECK(has(with_entry(words("k", bad)), "not UTF-8"));
     }
+}
+
+TEST("texts of all lengths are refused exactly if they are not UTF-8") {
+    const std::vector<std::string> pieces = {"a",
+                                             "z",
+                                             "\x7f",
+                                             "\xc2\x80",
+                                             "\xc4\xa0",
+                                             "\xdf\xbf",
+                                             "\xe0\xa0\x80",
+                                             "\xe1\x80\x80",
+                                             "\xe2\x96\x81",
+                                             "\xed\x9f\xbf",
+                                             "\xef\xbf\xbf",
+                                             "\xf0\x9f\x99\x82",
+                                             "\xf4\x8f\xbf\xbf"};
+    const std::vector<std::string> damages = {"\x80", "\xbf", "\xc0", "\xc1", "\xc3", "\xe0",
+                                              "\xe2", "\xed", "\xf0", "\xf5", "\xff"};
+    std::mt19937 random(11);
+    size_t n_good = 0, n_bad = 0;
+    for (int round = 0; round < 30000; round++) {
+        std::string made;
+        const size_t n_pieces = random() % 12;
+        for (size_t i = 0; i < n_pieces; i++) {
+            made += pieces[random() % pieces.size()];
+        }
+        if (random() % 2 == 0) {
+            const std::string& damage = damages[random() % damages.size()];
+            const size_t at = random() % (made.size() + 1);
+            made.replace(at, random() % 2, damage);
+        }
+        const bool is_good = valid_utf8_prefix(made) == made.size();
+        (is_good ? n_good : n_bad)++;
+        // In the middle of a file, and as the last bytes that were read.
+        CHECK_EQ(has(with_entry(texts("k", {made, "more of it"})), "not UTF-8"), !is_good);
+        CHECK_EQ(has(with_entry(words("k", made)), "not UTF-8"), !is_good);
+    }
+    CHECK(n_good > 10000 && n_bad > 10000);
 }

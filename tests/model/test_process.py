@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from inllama._logging import _lowest_level
 
 
 def run(code: str, *, reports_leaks: bool = True) -> subprocess.CompletedProcess[str]:
@@ -53,6 +56,37 @@ print(len(records) > 20, {record.name for record in records})
     result = run(code)
     assert result.stdout.strip() == "True {'inllama.llama'}"
     assert result.stderr == ""
+
+
+def test_llama_log_is_published_from_the_level_on_that_is_read() -> None:
+    code = """
+import inllama
+from inllama import _core
+from inllama.model import demo_path
+levels, lowest = [], 3
+_core.set_log_handler(lambda level, line: levels.append(level), lambda: lowest)
+inllama.Model(demo_path())
+print([level for level in levels if level < 3])
+lowest = 2
+inllama.Model(demo_path())
+print(levels.count(2) > 20, [level for level in levels if level < 2])
+"""
+    result = run(code)
+    assert result.stdout.splitlines() == ["[]", "True []"]
+    assert result.stderr == ""
+
+
+def test_levels_of_llama_log_follow_logging() -> None:
+    logger = logging.getLogger("inllama.llama")
+    before = logger.level
+    try:
+        lowest = []
+        for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+            logger.setLevel(level)
+            lowest.append(_lowest_level())
+    finally:
+        logger.setLevel(before)
+    assert lowest == [0, 3, 3, 4, 5]
 
 
 EXITS = {
