@@ -19,9 +19,9 @@ from inllama.chat_format import ChatPrompt
 from inllama.chat_outputs import ChatCompletion
 from inllama.chat_request import ChatCall, ChatRequest
 from inllama.engine import Engine
-from inllama.errors import EngineClosedError
+from inllama.errors import EngineClosedError, ModelLoadError
 from inllama.messages import Messages
-from inllama.model import checked_options
+from inllama.model import Progress, checked_options
 from inllama.off_loop import off_loop
 from inllama.outputs import Completion, TokenLogprob
 from inllama.params import STRUCTURES, SamplingParams
@@ -39,11 +39,13 @@ _LONG = 1 << 12
 class AsyncLLM(AsyncVectorFace):
     """Generates text with one model, for any number of tasks and event loops.
 
-    Making one only checks the arguments. The model is loaded on another thread by ``async with`` or the first call.
+    Making one only checks the arguments. The model is loaded on another thread by ``async with`` or the first call;
+    ``aclose()`` stops that.
 
     Args:
         model: A path, ``hf:owner/repo:QUANT`` of the Hugging Face Hub (see ``pull``), ``"demo"`` for the small model
             inside the package, a loaded ``Model`` or an ``Engine``; the last two are not closed with the ``AsyncLLM``.
+        progress: Called with 0.0 to 1.0 on that thread while a file is loaded; ``False`` or an exception stops it.
         **options: Fields of ``EngineOptions`` and ``ModelOptions``, unless an engine is given.
 
     Raises:
@@ -51,8 +53,16 @@ class AsyncLLM(AsyncVectorFace):
         TypeError: An option that does not exist.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | Model | Engine = "demo", **options: Any) -> None:
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model | Engine = "demo",
+        *,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> None:
         self._owns_engine = not isinstance(model, Engine)
+        if progress is not None and isinstance(model, (Engine, Model)):
+            raise TypeError("'progress' is of loading, but the model is loaded already")
         if isinstance(model, Engine):
             if options:
                 raise TypeError(f"{next(iter(options))!r} is an option of an engine, but one is given already")
@@ -62,6 +72,7 @@ class AsyncLLM(AsyncVectorFace):
             checked_options(model, options)
         self._model = model
         self._options = options
+        self._progress = progress
         self._engine: Engine | None = model if isinstance(model, Engine) else None
         self._is_ready = False
         self._is_closed = False
@@ -88,14 +99,27 @@ class AsyncLLM(AsyncVectorFace):
     def _load(self) -> Engine:
         with self._loading:
             if self._is_closed:
-                raise EngineClosedError("this AsyncLLM is closed; make a new one")
+                raise _closed()
             if self._engine is None:
-                assert not isinstance(self._model, Engine)
-                self._engine = Engine(self._model, **self._options)
+                self._engine = self._made()
             if not self._is_ready:
                 self._engine.encode(" ")  # the first time it imports numpy, which takes as long as loading
                 self._is_ready = True
             return self._engine
+
+    def _made(self) -> Engine:
+        assert not isinstance(self._model, Engine)
+        if isinstance(self._model, Model):
+            return Engine(self._model, **self._options)
+        try:
+            return Engine(self._model, progress=self._goes_on, **self._options)
+        except ModelLoadError:
+            if self._is_closed:
+                raise _closed() from None
+            raise
+
+    def _goes_on(self, done: float) -> bool:
+        return not self._is_closed and (self._progress is None or self._progress(done) is not False)
 
     @overload
     async def generate(
@@ -356,6 +380,10 @@ class AsyncLLM(AsyncVectorFace):
 
     def __repr__(self) -> str:
         return f"AsyncLLM({self._engine or self._model!r}{', closed' if self._is_closed else ''})"
+
+
+def _closed() -> EngineClosedError:
+    return EngineClosedError("this AsyncLLM is closed; make a new one")
 
 
 async def _as_it_is(request: Prepared | Exception) -> Prepared | Exception:

@@ -18,7 +18,7 @@ from inllama.chat_frame import Frame
 from inllama.errors import InllamaError, QueueFullError, StateError, UnsupportedError
 from inllama.fitting import fit_context, fit_file
 from inllama.kept import Kept
-from inllama.model import checked_file, checked_options, load_model, recommended_params
+from inllama.model import Progress, checked_file, checked_options, load_model, recommended_params
 from inllama.params import EngineOptions, SamplingParams
 from inllama.processors import Processors
 from inllama.request import Prepared
@@ -44,25 +44,30 @@ class Engine:
     Args:
         model: A path, ``hf:owner/repo:QUANT`` of the Hugging Face Hub (see ``pull``), ``"demo"`` for the small model
             inside the package, or a loaded ``Model``, which is then not closed with the engine.
+        progress: Called with 0.0 to 1.0 while a file is loaded; ``False`` or an exception stops that.
         **options: Fields of ``EngineOptions`` and ``ModelOptions``.
 
     Raises:
-        ModelLoadError: The file cannot be loaded.
+        ModelLoadError: The file cannot be loaded, or ``progress`` stopped it.
         InsufficientMemoryError: It does not fit into memory, or no context does; nothing was allocated.
         InvalidRequestError: An option has a value that is not possible.
         UnsupportedError: The model was loaded without weights, or must be downloaded without the extra ``hub``.
         TypeError: An option that does not exist.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | Model = "demo", **options: Any) -> None:
+    def __init__(
+        self, model: str | os.PathLike[str] | Model = "demo", *, progress: Progress | None = None, **options: Any
+    ) -> None:
         if model is None:
             raise TypeError("model must be a path, 'demo' or a Model, not None")
+        if progress is not None and isinstance(model, Model):
+            raise TypeError("'progress' is of loading, but the model is loaded already")
         checked, loading = checked_options(model, options)
         self._owns_model = not isinstance(model, Model)
         if not isinstance(model, Model):
             path = checked_file(model, loading)
             loading = fit_file(path, checked, loading)
-        self._model: Model | None = model if isinstance(model, Model) else load_model(path, loading)
+        self._model: Model | None = model if isinstance(model, Model) else load_model(path, loading, progress)
         try:
             checked = fit_context(self._model, checked, loading)
             self._start(checked, recommended_params(self._model).over(SamplingParams.defaults()))

@@ -44,10 +44,11 @@ class LLM(VectorFace):
     Args:
         model: A path, ``hf:owner/repo:QUANT`` of the Hugging Face Hub (see ``pull``), ``"demo"`` for the small model
             inside the package, a loaded ``Model`` or an ``Engine``; the last two are not closed with the ``LLM``.
-        **options: Fields of ``EngineOptions`` and ``ModelOptions``, unless an engine is given.
+        **options: Those of ``Engine``, unless one is given: ``progress``, and fields of ``EngineOptions`` and
+            ``ModelOptions``.
 
     Raises:
-        ModelLoadError: The file cannot be loaded.
+        ModelLoadError: The file cannot be loaded, or ``progress`` stopped it.
         InvalidRequestError: An option has a value that is not possible.
         TypeError: An option that does not exist.
     """

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from inllama._core import Model
 from inllama.child_check import check_in_child
 from inllama.hub.reference import SCHEME, Reference
 from inllama.options import split_keywords
 from inllama.params import EngineOptions, ModelOptions, SamplingParams
+
+# Called with 0.0 to 1.0 while a file is loaded; False stops it.
+Progress: TypeAlias = Callable[[float], object]
 
 _logger = logging.getLogger("inllama")
 
@@ -64,9 +67,9 @@ def checked_file(model: str | os.PathLike[str], options: ModelOptions) -> str:
     return path
 
 
-def load_model(path: str, options: ModelOptions) -> Model:
-    """Load a file; raises ``ModelLoadError`` if that cannot be done."""
-    return Model(path, **options.to_loading())
+def load_model(path: str, options: ModelOptions, progress: Progress | None = None) -> Model:
+    """Load a file; raises ``ModelLoadError`` if that cannot be done, or ``progress`` stops it."""
+    return Model(path, progress=progress, **options.to_loading())
 
 
 def recommended_params(model: Model) -> SamplingParams:

@@ -67,7 +67,7 @@ class ModelPool:
     Args:
         models: Path, or another name as of ``LLM``, by the name that requests use.
         memory: Bytes that all of them together may take; by default what is free now.
-        load: Makes an engine of a path and options; for tests.
+        load: Makes an engine of a path and options.
         size_of: Returns how many bytes that takes; for tests.
         **options: Fields of ``EngineOptions`` and ``ModelOptions``, for all of them.
 

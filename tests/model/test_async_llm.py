@@ -109,7 +109,7 @@ def test_loop_goes_on_while_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch,
     """The load ends only when the loop says so."""
     may_end = threading.Event()
 
-    def load(model: str, options: ModelOptions) -> Model:
+    def load(model: str, options: ModelOptions, progress: object) -> Model:
         assert may_end.wait(20)
         return Model(exact_demo_path)
 
@@ -129,6 +129,53 @@ def test_loop_goes_on_while_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch,
         llm.engine.close()
 
     run(main())
+
+
+def test_progress_is_told_on_another_thread_and_can_stop_a_load() -> None:
+    seen: list[tuple[float, int]] = []
+
+    def progress(done: float) -> bool:
+        seen.append((done, threading.get_ident()))
+        return done < stop_at
+
+    async def load() -> None:
+        async with AsyncLLM(progress=progress) as llm:
+            assert not llm.engine.closed
+
+    stop_at = 2.0
+    run(load())
+    assert (seen[0][0], seen[-1][0]) == (0.0, 1.0)
+    assert threading.get_ident() not in {thread for _, thread in seen}
+    stop_at = 0.5
+    with pytest.raises(ModelLoadError, match="progress") as raised:
+        run(load())
+    assert raised.value.cancelled is True
+
+
+def test_aclose_stops_a_load() -> None:
+    seen: list[float] = []
+
+    def progress(done: float) -> None:
+        seen.append(done)
+        time.sleep(0.05)
+
+    async def main() -> None:
+        llm = AsyncLLM(progress=progress)
+        loading = asyncio.create_task(llm.start())
+        while not seen:
+            await asyncio.sleep(0.001)
+        await llm.aclose()
+        with pytest.raises(EngineClosedError, match="closed"):
+            await loading
+
+    run(main())
+    assert len(seen) <= 3
+
+
+def test_progress_is_of_loading_only(exact_engine: Engine) -> None:
+    for model in (exact_engine, exact_engine.model):
+        with pytest.raises(TypeError, match="progress"):
+            AsyncLLM(model, progress=print)
 
 
 STARTING = """
@@ -281,7 +328,7 @@ def test_errors_of_loading_come_from_the_first_await(tmp_path: Path) -> None:
 def test_model_is_loaded_once_for_all_tasks(monkeypatch: pytest.MonkeyPatch, exact_demo_path: Path) -> None:
     loads = 0
 
-    def load(model: str, options: ModelOptions) -> Model:
+    def load(model: str, options: ModelOptions, progress: object) -> Model:
         nonlocal loads
         loads += 1
         return Model(exact_demo_path)

@@ -17,6 +17,7 @@ from inllama import (
     Completion,
     ContextFullError,
     InvalidRequestError,
+    ModelLoadError,
     SamplingParams,
 )
 from inllama.model import demo_path
@@ -30,6 +31,19 @@ def text_of(chunks: list[Chunk], index: int = 0) -> str:
 
 def tokens_of(chunks: list[Chunk]) -> tuple[int, ...]:
     return tuple(token for chunk in chunks for token in chunk.token_ids)
+
+
+def test_progress_of_loading_is_told_and_can_stop_it(llm: LLM) -> None:
+    seen: list[float] = []
+    LLM(progress=seen.append, n_threads=1).close()
+    assert (seen[0], seen[-1]) == (0.0, 1.0)
+    assert seen == sorted(seen)
+    with pytest.raises(ModelLoadError, match="progress") as raised:
+        LLM(progress=lambda done: done < 0.5)
+    assert raised.value.cancelled is True
+    for model in (llm.engine, llm.model):
+        with pytest.raises(TypeError, match="progress"):
+            LLM(model, progress=seen.append)
 
 
 # ---------------------------------------------------------------------------------------- stream, seed, randomness

@@ -297,3 +297,37 @@ def test_the_command_ends_well_with_sigterm_and_says_where_it_listens() -> None:
     assert (status, out) == (0, "")
     assert not {"Traceback", "ERROR"} & set(re.findall(r"\w+", err)), err
     assert "leaked" not in err
+
+
+SLOW_TO_LOAD = """
+import sys, time
+import inllama.engine
+from inllama import cli, model
+def load(path, options, progress):
+    def slowly(done):
+        print("loading", flush=True)
+        time.sleep(0.2)
+        return progress(done)
+    return model.load_model(path, options, slowly)
+inllama.engine.load_model = load
+sys.exit(cli.main(["serve", "--port", "0", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("arguments", [(), ("--model", "a=demo", "--model", "b=demo")], ids=["one", "several"])
+def test_a_signal_does_not_wait_for_a_model_that_is_being_loaded(
+    number: signal.Signals, arguments: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-c", SLOW_TO_LOAD, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            while process.stdout.readline() != "loading\n":
+                pass
+            process.send_signal(number)
+            status, _, err = end_of(process, within=6)  # loading takes more than 10 s
+        finally:
+            process.kill()
+    assert status == 0
+    assert not {"Traceback", "ERROR"} & set(re.findall(r"\w+", err)), err

@@ -145,6 +145,22 @@ def test_the_size_of_what_is_kept_is_right_after_anything() -> None:
     assert (len(store), store.n_bytes) == (0, 0)
 
 
+@pytest.mark.parametrize("limits", [(6, 100_000), (100, 700)], ids=["count", "bytes"])
+def test_who_keeps_many_responses_loses_its_own(limits: tuple[int, int]) -> None:
+    store = ResponseStore(*limits)
+    store.put("quiet", stored("first", 50))
+    store.put("quiet", stored("second", 50))
+    for number in range(50):
+        store.put("loud", stored(f"resp_{number}", 50))
+    assert store.get("quiet", "first") is not None
+    assert store.get("quiet", "second") is not None
+    assert store.get("loud", "resp_49") is not None
+    assert store.get("loud", "resp_0") is None
+    store.put("loud", stored("huge", 200_000))
+    assert store.get("quiet", "first") is not None
+    assert store.get("loud", "huge") is None
+
+
 def test_what_is_too_large_to_be_kept_is_answered_all_the_same() -> None:
     with FakeEngine("word " * 1000) as engine, served(engine, max_stored_bytes=2_000) as url:
         answer = ask(url, "POST", "/v1/responses", {"input": "a"})

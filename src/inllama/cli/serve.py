@@ -20,7 +20,9 @@ from inllama.params import EngineOptions, ModelOptions
 
 if TYPE_CHECKING:
     from inllama.async_llm import AsyncLLM
+    from inllama.model import Progress
     from inllama.pool import ModelPool
+    from inllama.server.listen import Server
     from inllama.server.served import OneModel
 
 _KEYS_VARIABLE = "INLLAMA_API_KEYS"
@@ -79,21 +81,28 @@ def run(parsed: argparse.Namespace) -> int:
         logging.getLogger("inllama.access").setLevel(logging.WARNING)
     options: dict[str, Any] = flag_values(parsed, AppOptions) | flag_values(parsed, ListenOptions)
     options["api_keys"] = _api_keys(parsed)
-    with _models(parsed) as model:
+    server: Server | None = None
+
+    def goes_on(done: float) -> bool:
+        # A signal does not wait for a model that is still being read.
+        return server is None or not server.service.is_draining
+
+    with _models(parsed, goes_on) as model:
         server = make_server(model, **options)
         if isinstance(server.service.models, OneModel):
             server.service.models.before_ready = partial(_load_adapters, server.service.models, parsed)
         print(f"inllama: {server.url} (chat page), {server.url}/v1 (OpenAI); Ctrl-C stops", flush=True)
         server.run(sockets=[server.socket])
-        if server.service.models.load_error is not None:
+        if server.service.models.load_error is not None and not server.service.is_draining:
             raise server.service.models.load_error
     return 0
 
 
 @contextmanager
-def _models(parsed: argparse.Namespace) -> Generator[AsyncLLM | ModelPool, None, None]:
+def _models(parsed: argparse.Namespace, progress: Progress) -> Generator[AsyncLLM | ModelPool, None, None]:
     """Make what computes, and close it in the end."""
     from inllama.async_llm import AsyncLLM
+    from inllama.engine import Engine
     from inllama.pool import ModelPool
 
     loading = flag_values(parsed, EngineOptions) | flag_values(parsed, ModelOptions)
@@ -102,14 +111,14 @@ def _models(parsed: argparse.Namespace) -> Generator[AsyncLLM | ModelPool, None,
         if parsed.lora:
             raise InvalidRequestError("--lora is for one model; leave the model's name out", option="lora")
         paths = {name: local_path(model) for name, model in named.items()}
-        with ModelPool(paths, memory=parsed.memory, **loading) as pool:
+        with ModelPool(paths, memory=parsed.memory, load=partial(Engine, progress=progress), **loading) as pool:
             yield pool
         return
     if len(parsed.model or ()) > 1:
         raise InvalidRequestError(
             "several models need names: --model small=a.gguf --model large=b.gguf", option="model"
         )
-    aio = AsyncLLM(local_path(named[""]), **loading)
+    aio = AsyncLLM(local_path(named[""]), progress=progress, **loading)
     try:
         yield aio
     finally:

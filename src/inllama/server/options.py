@@ -42,7 +42,7 @@ class AppOptions(Options):
     max_texts: int = option("Most texts of a request for vectors or scores.", 2048, low=1, high=1 << 20)
     max_stored: int = option("Most responses that are kept for previous_response_id.", 1000, low=0, high=1 << 20)
     max_stored_bytes: int = option(
-        "Most memory that these take; the oldest go first.", 64 << 20, low=0, high=1 << 40, unit="bytes"
+        "Most memory that these take; who has the most loses its oldest.", 64 << 20, low=0, high=1 << 40, unit="bytes"
     )
     request_timeout_s: float | None = option(
         "Time after which a request fails, if it asks for none or a longer one.", None, low=0.1, unit="seconds"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from inllama.server.event_text import to_text
@@ -24,8 +24,16 @@ class StoredResponse:
     own: tuple[dict[str, Any], ...]
 
 
+@dataclass(slots=True)
+class _Kept:
+    """The responses of a tenant with their sizes, the oldest first."""
+
+    responses: OrderedDict[str, tuple[StoredResponse, int]] = field(default_factory=OrderedDict)
+    n_bytes: int = 0
+
+
 class ResponseStore:
-    """Keeps the youngest responses.
+    """Keeps the youngest responses; where there is no room, it is the tenant with the most that loses its oldest.
 
     Args:
         max_count: How many at most.
@@ -35,35 +43,43 @@ class ResponseStore:
     def __init__(self, max_count: int, max_bytes: int) -> None:
         self._max_count = max_count
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[tuple[str, str], tuple[StoredResponse, int]] = OrderedDict()
-        self._n_bytes = 0
+        self._tenants: dict[str, _Kept] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return sum(len(kept.responses) for kept in self._tenants.values())
 
     @property
     def n_bytes(self) -> int:
         """Of all of them."""
-        return self._n_bytes
+        return sum(kept.n_bytes for kept in self._tenants.values())
 
     def put(self, tenant: str, stored: StoredResponse) -> None:
-        """Keep a response, and forget the oldest ones that there is no room for any more."""
+        """Keep a response, and forget old ones that there is no room for any more."""
         self.remove(tenant, stored.response["id"])
         size = len(to_text([stored.response, stored.items]))
-        self._kept[tenant, stored.response["id"]] = (stored, size)
-        self._n_bytes += size
-        while self._kept and (len(self._kept) > self._max_count or self._n_bytes > self._max_bytes):
-            _, (_, freed) = self._kept.popitem(last=False)
-            self._n_bytes -= freed
+        kept = self._tenants.setdefault(tenant, _Kept())
+        kept.responses[stored.response["id"]] = (stored, size)
+        kept.n_bytes += size
+        while len(self) > self._max_count:
+            self._forget_oldest(max(self._tenants, key=lambda name: len(self._tenants[name].responses)))
+        while self.n_bytes > self._max_bytes:
+            self._forget_oldest(max(self._tenants, key=lambda name: self._tenants[name].n_bytes))
 
     def get(self, tenant: str, name: str) -> StoredResponse | None:
         """Return a response that this tenant made, if it is still there."""
-        found = self._kept.get((tenant, name))
+        kept = self._tenants.get(tenant)
+        found = None if kept is None else kept.responses.get(name)
         return None if found is None else found[0]
 
     def remove(self, tenant: str, name: str) -> bool:
         """Forget a response; returns whether it was there."""
-        found = self._kept.pop((tenant, name), None)
-        if found is not None:
-            self._n_bytes -= found[1]
-        return found is not None
+        if self.get(tenant, name) is None:
+            return False
+        kept = self._tenants[tenant]
+        kept.n_bytes -= kept.responses.pop(name)[1]
+        if not kept.responses:
+            del self._tenants[tenant]
+        return True
+
+    def _forget_oldest(self, tenant: str) -> None:
+        self.remove(tenant, next(iter(self._tenants[tenant].responses)))

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from inllama.async_llm import AsyncLLM
 from inllama.engine import Engine
+from inllama.errors import ModelLoadError
 from inllama.off_loop import off_loop
 from inllama.pool import ModelPool
 from inllama.server.failures import RETRY_AFTER_S, Failure
@@ -93,6 +94,10 @@ def unavailable(text: str, code: str) -> Failure:
     return Failure(503, f"{text}; try again later", code=code, kind="server_error", headers=headers)
 
 
+def _is_stopped(error: BaseException) -> bool:
+    return isinstance(error, ModelLoadError) and bool(getattr(error, "cancelled", False))
+
+
 class OneModel:
     """A model that stays.
 
@@ -161,7 +166,8 @@ class OneModel:
             self._is_loaded = True
         except Exception as error:  # whatever it is, the model will not be there
             self.load_error = error
-            logger.error("the model cannot be loaded: %s", error)
+            if not _is_stopped(error):
+                logger.error("the model cannot be loaded: %s", error)
 
     @asynccontextmanager
     async def lease(self, asked: str | None) -> AsyncGenerator[Lease, None]:
@@ -232,5 +238,5 @@ class PooledModels:
 
     def _loaded(self, name: str, task: asyncio.Task[None]) -> None:
         del self._loads[name]
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None and not _is_stopped(error):
             logger.error("the model %s cannot be loaded: %s", name, error)
