@@ -12,6 +12,9 @@ namespace {
 constexpr double kTimes = 1.0;
 // and with them the gap between two tokens is at most so many of the steps before prompts came.
 constexpr double kGap = 3.0;
+// In a crowd of prompts, so many times more for each that waits for another, over the outputs that wait for
+// them.
+constexpr double kCrowd = 8.0;
 // However slow steps have become, prompts may take this part of one.
 constexpr double kLeastPart = 0.25;
 // Of a step between prompts, in the average of those before prompts came: if prompts come without a break,
@@ -51,9 +54,10 @@ PrefillShare PrefillBudget::share(int n_decode, int n_prompts) const {
     if (n_mixed_ >= kMixedSteps) {
         return {0, false};
     }
-    // Rows let a prompt wait less, and all that are computed after it.
-    const double n_waits = 0.5 * n_prompts * (n_prompts + 1);
-    const double weight = std::max(1.0, n_waits / n_decode);
+    // In the end the rows of prompts make an output wait for as long in few pieces as in many. But every step
+    // of outputs between them makes all prompts wait that are computed after it.
+    const double n_waits = 0.5 * (1.0 * n_prompts * n_prompts - 1);
+    const double weight = std::max(1.0, kCrowd * n_waits / n_decode);
     const double n_most = std::min<double>(n_rows_max_ * weight, std::numeric_limits<int>::max());
     const double decode_s = of_outputs(decode_s_, n_decode);
     if (decode_s == 0 || beside_s_ == 0) {

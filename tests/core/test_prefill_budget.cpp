@@ -59,8 +59,10 @@ TEST("nothing measured: a moderate number of rows beside the outputs, more if mo
     const PrefillBudget budget(512);
     CHECK_EQ(budget.share(8, 1).n_rows, 16);
     CHECK(!budget.share(8, 1).is_alone);
-    CHECK_EQ(budget.share(1, 4).n_rows, 160); // 1 + 2 + 3 + 4 times as many
-    CHECK_EQ(budget.share(8, 4).n_rows, 20);
+    CHECK_EQ(budget.share(1, 1).n_rows, 16);
+    CHECK_EQ(budget.share(1, 2).n_rows, 192); // 8 * (2 * 2 - 1) / 2 times as many
+    CHECK_EQ(budget.share(8, 4).n_rows, 120); // 8 * (4 * 4 - 1) / 2 for each of 8 outputs
+    CHECK_EQ(budget.share(16, 2).n_rows, 16);
     CHECK_EQ(PrefillBudget(5).share(8, 1).n_rows, 5);
 }
 

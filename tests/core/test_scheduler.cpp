@@ -32,11 +32,11 @@ TEST("outputs have their row before prompts have theirs, in the order in which t
     Scheduled with;
     Sequence& a = with.running(tokens_of(3, 1));
     Sequence& b = with.running(tokens_of(3, 2));
-    Sequence& c = with.running_soon(tokens_of(30, 3));
+    Sequence& c = with.running_soon(tokens_of(60, 3));
     CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 1}, {&c, 8}}));
-    Sequence& d = with.running_soon(tokens_of(30, 4));
-    CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 1}, {&c, 12}}));
-    CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 1}, {&c, 10}, {&d, 2}}));
+    Sequence& d = with.running_soon(tokens_of(60, 4));
+    CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 1}, {&c, 48}}));
+    CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 1}, {&c, 4}, {&d, 44}}));
     CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 1}, {&c, 1}, {&d, 8}}));
 }
 
@@ -46,7 +46,7 @@ TEST("prompts that wait for each other have more rows") {
     Sequence& b = with.running_soon(tokens_of(30, 2));
     CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 8}}));
     Sequence& c = with.running_soon(tokens_of(30, 3));
-    CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 22}, {&c, 2}}));
+    CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 22}, {&c, 30}}));
 }
 
 TEST("prompts have fewer rows beside outputs where these would have to wait long for them") {

@@ -172,7 +172,7 @@ class Trial {
         const int n_free = with_.scheduler.step_rows() - (n_prefill > 0 ? 1 : 0);
         CHECK_EQ(n_decode_rows, std::min(n_decode, n_free));
         CHECK_EQ(n_prefill_rows > 0, n_prefill > 0);
-        const int n_waits = n_prefill * (n_prefill + 1) / 2;
+        const int n_waits = 4 * (n_prefill * n_prefill - 1); // kCrowd of prefill_budget.cpp is 8
         CHECK(n_decode == 0 ||
               n_prefill_rows * n_decode_rows <= params_.prefill_rows * std::max(n_decode_rows, n_waits));
     }
