@@ -223,7 +223,8 @@ void PrefixCache::release(SequenceId id) {
     ends_[static_cast<size_t>(id)] = nullptr;
     node->ids.erase(std::find(node->ids.begin(), node->ids.end(), id));
     decoder_.remove(id, 0);
-    (is_run(id) ? free_run_ids_ : free_cache_ids_).push_back(id);
+    std::vector<SequenceId>& free_ids = is_run(id) ? free_run_ids_ : free_cache_ids_;
+    free_ids.insert(std::upper_bound(free_ids.begin(), free_ids.end(), id, std::greater<>()), id);
     prune(node);
 }
 

@@ -124,6 +124,7 @@ class PrefixCache {
     PrefixStore* store_;
     std::map<std::string, std::unique_ptr<Node>> roots_; // by namespace
     std::vector<Node*> ends_;                            // by id; null: free
+    // Each falls, so that the lowest one is taken first.
     std::vector<SequenceId> free_run_ids_;
     std::vector<SequenceId> free_cache_ids_;
     int n_used_ = 0;

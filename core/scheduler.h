@@ -55,7 +55,7 @@ class Scheduler {
     void add(std::unique_ptr<Sequence> sequence);
     // Starts waiting sequences as far as ids and cells allow; says which ones.
     std::vector<Sequence*> admit(Clock::time_point now);
-    // The rows of the next step; none if nothing can run.
+    // The rows of the next step, by sequence id; none if nothing can run.
     StepPlan plan();
     // Takes a sequence out, running or waiting; with `keep`, what it computed stays for others.
     std::unique_ptr<Sequence> remove(Sequence& sequence, bool keep);
@@ -93,6 +93,8 @@ class Scheduler {
     void start(Sequence& sequence);
     void wait_again(std::unique_ptr<Sequence> sequence);
     bool is_growing(const Sequence& sequence) const;
+    // Outputs first, then prompts by their age.
+    StepPlan chosen_rows();
     // The adapters of the next step; false if nothing can run.
     bool choose_adapters(StepPlan& plan);
     static bool has_prompt(const Sequence& sequence);

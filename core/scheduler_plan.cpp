@@ -2,6 +2,7 @@
 #include "core/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace inllama {
 
@@ -9,6 +10,28 @@ namespace {
 
 // Prompt rows of a turn that a set of adapters has while outputs with others wait.
 constexpr int kLeastTurn = 16;
+
+// llama.cpp computes sequences with a memory each together only where their ids follow each other, which
+// makes 16 outputs four times as fast as one after the other.
+void order_by_id(StepPlan& plan) {
+    const auto is_before = [](const StepPart& a, const StepPart& b) {
+        return a.sequence->id < b.sequence->id;
+    };
+    if (std::is_sorted(plan.parts.begin(), plan.parts.end(), is_before)) {
+        return;
+    }
+    std::sort(plan.parts.begin(), plan.parts.end(), is_before);
+    std::vector<StepRow> rows;
+    rows.reserve(plan.rows.size());
+    for (StepPart& part : plan.parts) {
+        const auto first = plan.rows.begin() + part.first_row;
+        const int moved = static_cast<int>(rows.size()) - part.first_row;
+        rows.insert(rows.end(), first, first + part.n_rows);
+        part.first_row += moved;
+        part.output_row += part.output_row < 0 ? 0 : moved;
+    }
+    plan.rows = std::move(rows);
+}
 
 } // namespace
 
@@ -117,6 +140,12 @@ int Scheduler::n_prompts(const StepPlan& plan) const {
 }
 
 StepPlan Scheduler::plan() {
+    StepPlan plan = chosen_rows();
+    order_by_id(plan);
+    return plan;
+}
+
+StepPlan Scheduler::chosen_rows() {
     StepPlan plan;
     const auto suspect = std::find_if(running_.begin(), running_.end(),
                                       [](const auto& sequence) { return sequence->is_suspect; });

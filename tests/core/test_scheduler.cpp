@@ -40,6 +40,27 @@ TEST("outputs have their row before prompts have theirs, in the order in which t
     CHECK(shares(with.step()) == (Shares{{&a, 1}, {&b, 1}, {&c, 1}, {&d, 8}}));
 }
 
+TEST("rows are in the order of the sequences' ids, whoever started first") {
+    Scheduled with;
+    Sequence& a = with.running(tokens_of(3, 1));
+    Sequence& b = with.running(tokens_of(3, 2));
+    Sequence& c = with.running(tokens_of(3, 3));
+    with.scheduler.remove(a, false);
+    Sequence& d = with.running_soon(tokens_of(5, 4));
+    CHECK(d.id < b.id && b.id < c.id);
+    StepPlan plan = with.step();
+    CHECK(shares(plan) == (Shares{{&d, 5}, {&b, 1}, {&c, 1}}));
+    CHECK_EQ(plan.parts[0].output_row, 4);
+    CHECK_EQ(plan.parts[1].output_row, 5);
+    CHECK_EQ(plan.parts[2].output_row, 6);
+    for (const StepPart& part : plan.parts) {
+        for (int i = part.first_row; i < part.first_row + part.n_rows; i++) {
+            CHECK_EQ(plan.rows[static_cast<size_t>(i)].sequence, part.sequence->id);
+        }
+    }
+    CHECK(shares(with.step()) == (Shares{{&d, 1}, {&b, 1}, {&c, 1}}));
+}
+
 TEST("prompts that wait for each other have more rows") {
     Scheduled with;
     Sequence& a = with.running(tokens_of(3, 1));

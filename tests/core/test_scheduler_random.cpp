@@ -158,7 +158,9 @@ class Trial {
             const Sequence& sequence = *part.sequence;
             CHECK(seen.insert(&sequence).second && part.n_rows > 0);
             const bool is_decode = sequence.phase == Phase::decode;
-            CHECK(!is_decode || (n_prefill_rows == 0 && part.n_rows == 1));
+            CHECK(!is_decode || part.n_rows == 1);
+            CHECK(&part == &plan.parts[0] || (&part)[-1].sequence->id < sequence.id);
+            CHECK_EQ(part.first_row, static_cast<int>(at));
             CHECK(!is_decode || sequence.active->control->n_unread == 0);
             (is_decode ? n_decode_rows : n_prefill_rows) += part.n_rows;
             for (int i = 0; i < part.n_rows; i++, at++) {
