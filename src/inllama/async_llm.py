@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -19,9 +18,9 @@ from inllama.chat_format import ChatPrompt
 from inllama.chat_outputs import ChatCompletion
 from inllama.chat_request import ChatCall, ChatRequest
 from inllama.engine import Engine
-from inllama.errors import EngineClosedError, ModelLoadError
+from inllama.late_engine import LateEngine
 from inllama.messages import Messages
-from inllama.model import Progress, checked_options
+from inllama.model import Progress
 from inllama.off_loop import off_loop
 from inllama.outputs import Completion, TokenLogprob
 from inllama.params import STRUCTURES, SamplingParams
@@ -60,30 +59,14 @@ class AsyncLLM(AsyncVectorFace):
         progress: Progress | None = None,
         **options: Any,
     ) -> None:
-        self._owns_engine = not isinstance(model, Engine)
-        if progress is not None and isinstance(model, (Engine, Model)):
-            raise TypeError("'progress' is of loading, but the model is loaded already")
-        if isinstance(model, Engine):
-            if options:
-                raise TypeError(f"{next(iter(options))!r} is an option of an engine, but one is given already")
-        elif not isinstance(model, (str, os.PathLike, Model)):
-            raise TypeError(f"model must be a path, 'demo', a Model or an Engine, not {type(model).__name__}")
-        else:
-            checked_options(model, options)
-        self._model = model
-        self._options = options
-        self._progress = progress
-        self._engine: Engine | None = model if isinstance(model, Engine) else None
-        self._is_ready = False
-        self._is_closed = False
-        self._loading = threading.Lock()
+        self._late = LateEngine(model, progress, options)
 
     @property
     def engine(self) -> Engine:
         """What computes the requests; raises ``RuntimeError`` before the model is loaded."""
-        if self._engine is None:
+        if self._late.engine is None:
             raise RuntimeError("the model is not loaded yet; use 'async with' or await a call first")
-        return self._engine
+        return self._late.engine
 
     async def start(self) -> Engine:
         """Load the model on another thread, unless that is done, and return the engine.
@@ -92,34 +75,7 @@ class AsyncLLM(AsyncVectorFace):
             ModelLoadError: The file cannot be loaded.
             EngineClosedError: ``aclose()`` was called.
         """
-        if self._engine is None or not self._is_ready or self._is_closed:
-            return await off_loop(self._load)
-        return self._engine
-
-    def _load(self) -> Engine:
-        with self._loading:
-            if self._is_closed:
-                raise _closed()
-            if self._engine is None:
-                self._engine = self._made()
-            if not self._is_ready:
-                self._engine.encode(" ")  # the first time it imports numpy, which takes as long as loading
-                self._is_ready = True
-            return self._engine
-
-    def _made(self) -> Engine:
-        assert not isinstance(self._model, Engine)
-        if isinstance(self._model, Model):
-            return Engine(self._model, **self._options)
-        try:
-            return Engine(self._model, progress=self._goes_on, **self._options)
-        except ModelLoadError:
-            if self._is_closed:
-                raise _closed() from None
-            raise
-
-    def _goes_on(self, done: float) -> bool:
-        return not self._is_closed and (self._progress is None or self._progress(done) is not False)
+        return self.engine if self._late.is_ready else await off_loop(self._late.load)
 
     @overload
     async def generate(
@@ -360,14 +316,9 @@ class AsyncLLM(AsyncVectorFace):
 
     async def aclose(self) -> None:
         """End all requests and free the engine, unless it was given; open streams fail with ``EngineClosedError``."""
-        self._is_closed = True
-        if self._owns_engine:
-            await off_loop(self._close)
-
-    def _close(self) -> None:
-        with self._loading:
-            if self._engine is not None:
-                self._engine.close()
+        self._late.is_closed = True
+        if self._late.is_owned:
+            await off_loop(self._late.close)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -379,11 +330,7 @@ class AsyncLLM(AsyncVectorFace):
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"AsyncLLM({self._engine or self._model!r}{', closed' if self._is_closed else ''})"
-
-
-def _closed() -> EngineClosedError:
-    return EngineClosedError("this AsyncLLM is closed; make a new one")
+        return f"AsyncLLM({self._late.engine or self._late.model!r}{', closed' if self._late.is_closed else ''})"
 
 
 async def _as_it_is(request: Prepared | Exception) -> Prepared | Exception:

@@ -44,7 +44,7 @@ class Engine:
     Args:
         model: A path, ``hf:owner/repo:QUANT`` of the Hugging Face Hub (see ``pull``), ``"demo"`` for the small model
             inside the package, or a loaded ``Model``, which is then not closed with the engine.
-        progress: Called with 0.0 to 1.0 while a file is loaded; ``False`` or an exception stops that.
+        progress: Called with 0.0 to 1.0 while a file is loaded; ``False`` or an exception stops it.
         **options: Fields of ``EngineOptions`` and ``ModelOptions``.
 
     Raises:
@@ -60,9 +60,7 @@ class Engine:
     ) -> None:
         if model is None:
             raise TypeError("model must be a path, 'demo' or a Model, not None")
-        if progress is not None and isinstance(model, Model):
-            raise TypeError("'progress' is of loading, but the model is loaded already")
-        checked, loading = checked_options(model, options)
+        checked, loading = checked_options(model, options, progress)
         self._owns_model = not isinstance(model, Model)
         if not isinstance(model, Model):
             path = checked_file(model, loading)

@@ -90,7 +90,9 @@ def recommended_params(model: Model) -> SamplingParams:
     return SamplingParams(**values)  # type: ignore[arg-type]
 
 
-def checked_options(model: object, options: Mapping[str, Any]) -> tuple[EngineOptions, ModelOptions]:
+def checked_options(
+    model: object, options: Mapping[str, Any], progress: Progress | None = None
+) -> tuple[EngineOptions, ModelOptions]:
     """Return the options for an engine of ``model``.
 
     Raises:
@@ -100,6 +102,7 @@ def checked_options(model: object, options: Mapping[str, Any]) -> tuple[EngineOp
     if isinstance(model, str) and model.startswith(SCHEME):
         Reference.parse(model)
     engine, loading = split_keywords(options, EngineOptions, ModelOptions)
-    if loading and isinstance(model, Model):
-        raise TypeError(f"{next(iter(loading))!r} is an option of loading, but the model is loaded already")
+    given = [*loading, *(["progress"] if progress is not None else [])]
+    if given and isinstance(model, Model):
+        raise TypeError(f"{given[0]!r} is an option of loading, but the model is loaded already")
     return EngineOptions.from_keywords(engine), ModelOptions.from_keywords(loading)
