@@ -104,9 +104,8 @@ void bind_backend(nb::module_& m) {
         "handler"_a, "lowest_level"_a,
         nb::sig("def set_log_handler(handler: collections.abc.Callable[[int, str], None], "
                 "lowest_level: collections.abc.Callable[[], int]) -> None"),
-        "Give llama.cpp's log lines from level ``lowest_level()`` on to ``handler(level, line)``; levels are "
-        "1 debug "
-        "to 4 error.");
+        "Give llama.cpp's log lines from level ``lowest_level()`` on to ``handler(level, line)``; "
+        "levels are 1 debug to 4 error.");
 }
 
 } // namespace inllama
