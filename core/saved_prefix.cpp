@@ -12,7 +12,7 @@ namespace inllama {
 namespace {
 
 constexpr char kMagic[8] = {'I', 'N', 'L', 'L', 'A', 'M', 'A', 'P'};
-constexpr uint32_t kFormatVersion = 1;
+constexpr uint32_t kFormatVersion = 2;
 
 struct Header {
     char magic[8];

@@ -17,7 +17,7 @@ namespace inllama {
 namespace {
 
 constexpr char kMagic[8] = {'I', 'N', 'L', 'L', 'A', 'M', 'A', 'S'};
-constexpr uint32_t kFormatVersion = 1;
+constexpr uint32_t kFormatVersion = 2;
 
 // In front of llama.cpp's bytes. Little-endian; 48 bytes.
 struct Header {
