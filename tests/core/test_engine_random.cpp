@@ -69,8 +69,10 @@ class Trial {
         const uint64_t id = engine_.submit(std::move(large));
         CHECK(engine_.run());
         CHECK_EQ(engine_.received[id].tokens[0].size(), size_t{10});
-        CHECK_EQ(engine_.loop.stats().n_cached_sequences, is_shared ? 1 : 0);
-        CHECK_EQ(engine_.decoder.n_cells_used(), is_shared ? kCells - 1 : 0);
+        // Its last token is not computed: one cell is left, where a kept sequence of one token may stay.
+        const int n_kept = engine_.loop.stats().n_cached_sequences;
+        CHECK(is_shared ? n_kept == 1 || n_kept == 2 : n_kept == 0);
+        CHECK_EQ(engine_.decoder.n_cells_used(), is_shared ? kCells - 2 + n_kept : 0);
         const DecoderTraits& traits = engine_.decoder.traits();
         for (int i = 0; i < traits.n_run_ids; i++) {
             Request request = engine_.request(tokens_of(2, 900 + static_cast<uint32_t>(i)), 3);
