@@ -5,11 +5,12 @@
 #pragma once
 
 #include "core/byte_source.h"
-#include "core/growing_bytes.h"
+#include "core/header_bytes.h"
 #include "core/tensor_type.h"
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,7 +19,7 @@
 namespace inllama {
 
 // Limits of ours, above what any model has; those of ggml are named as such.
-constexpr uint64_t kGgufMaxHeaderBytes = uint64_t{256} << 20;
+constexpr uint64_t kGgufMaxHeaderBytes = uint64_t{64} << 20;
 constexpr uint64_t kGgufMaxEntries = 1 << 16;
 constexpr uint64_t kGgufMaxTensors = 1 << 17;
 constexpr uint64_t kGgufMaxTexts = 1 << 23; // in one array
@@ -60,6 +61,7 @@ struct GgufEntry {
     GgufType type = GgufType::u8; // of the value, or of each element
     bool is_array = false;
     uint64_t n = 1;         // values
+    uint64_t n_longest = 0; // bytes of the longest text
     std::string_view bytes; // of them, as in the file
 
     bool is_number() const noexcept { return type != GgufType::text; }
@@ -121,7 +123,7 @@ class Gguf {
     friend class GgufParser;
 
     std::string name_;
-    GrowingBytes header_;
+    std::shared_ptr<const HeaderBytes> header_;
     uint32_t version_ = 0;
     uint32_t alignment_ = 32;
     uint64_t data_begin_ = 0;

@@ -255,6 +255,7 @@ using RuleTable = std::unordered_map<std::string_view, const Rule*>;
 const RuleTable& rules() {
     static const RuleTable table = [] {
         RuleTable all;
+        all.reserve(std::size(kRules));
         for (const Rule& rule : kRules) {
             all.emplace(rule.key, &rule);
         }
@@ -307,13 +308,13 @@ void check_numbers(const Gguf& file, const GgufEntry& entry, const Rule& rule) {
 }
 
 void check_entry(const Gguf& file, const GgufEntry& entry, const Rule& rule) {
-    const std::string where = "entry " + shown_name(entry.key);
+    const auto where = [&] { return "entry " + shown_name(entry.key); };
     if ((bit(entry.type) & rule.types) == 0) {
-        file.fail(where, std::string("is of type ") + gguf_type_name(entry.type) + "; it must be " +
-                             type_names(rule.types));
+        file.fail(where(), std::string("is of type ") + gguf_type_name(entry.type) + "; it must be " +
+                               type_names(rule.types));
     }
     if (entry.is_array ? rule.form == Form::one : rule.form == Form::many) {
-        file.fail(where, entry.is_array ? "is an array; it must be one value" : "must be an array");
+        file.fail(where(), entry.is_array ? "is an array; it must be one value" : "must be an array");
     }
     if (entry.is_number() && entry.type != GgufType::flag && (rule.low > -HUGE_VAL || rule.high < HUGE_VAL)) {
         check_numbers(file, entry, rule);

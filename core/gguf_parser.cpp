@@ -42,7 +42,7 @@ std::string_view name_of(const GgufTensor& tensor) noexcept {
 
 } // namespace
 
-// Reads a header into a Gguf. Offsets stand in for views until all bytes are there, since they move.
+// Reads a header into a Gguf.
 class GgufParser {
   public:
     GgufParser(ByteSource& source, Gguf& file) : source_(source), reader_(source), file_(file) {}
@@ -58,29 +58,18 @@ class GgufParser {
         for (uint64_t i = 0; i < n_tensors_; i++) {
             read_tensor(i);
         }
-        const uint64_t end = reader_.offset();
-        file_.header_ = reader_.release();
-        file_.header_.resize(end);
-        set_views();
+        file_.header_ = reader_.bytes();
         check_names();
         set_alignment();
-        place_tensors(end);
+        place_tensors(reader_.offset());
         if (extent == Gguf::Extent::file) {
             check_data();
         }
     }
 
   private:
-    struct Span {
-        uint64_t begin = 0;
-        uint64_t n = 0;
-    };
-    struct EntrySpans {
-        Span key, bytes;
-    };
-
     void read_beginning() {
-        reader_.set_place("the beginning");
+        reader_.set_place({"the beginning"});
         if (source_.size() == 0) {
             reader_.fail_at("", "it is empty");
         }
@@ -119,24 +108,22 @@ class GgufParser {
         return n;
     }
 
-    static std::string place_of(const char* kind, uint64_t i, std::string_view name) {
-        return kind + std::string(" ") + (name.empty() ? std::to_string(i) : shown_name(name));
+    static std::string place_of(const char* kind, std::string_view name) {
+        return GgufPlace{kind, std::nullopt, name}.text();
     }
 
-    // Takes a name; `place` is what it names.
-    Span take_name(const char* kind, uint64_t i, size_t limit) {
-        reader_.set_place(place_of(kind, i, ""));
+    std::string_view take_name(const char* kind, uint64_t i, size_t limit) {
+        reader_.set_place({kind, i});
         const std::string_view name = reader_.take_text("a name", limit);
-        const Span span{reader_.offset() - name.size(), name.size()};
         if (name.empty()) {
             reader_.fail("has an empty name");
         }
-        reader_.set_place(place_of(kind, i, name));
+        reader_.set_place({kind, i, name});
         // llama.cpp would see only what is before it.
         if (name.find('\0') != std::string_view::npos) {
             reader_.fail("has a NUL byte in its name");
         }
-        return span;
+        return name;
     }
 
     GgufType take_type() {
@@ -149,8 +136,7 @@ class GgufParser {
 
     void read_entry(uint64_t i) {
         GgufEntry entry;
-        EntrySpans spans;
-        spans.key = take_name("entry", i, kGgufMaxKeyBytes);
+        entry.key = take_name("entry", i, kGgufMaxKeyBytes);
         entry.type = take_type();
         if (entry.type == GgufType::array) {
             entry.is_array = true;
@@ -160,24 +146,23 @@ class GgufParser {
             }
             entry.n = reader_.take<uint64_t>("a length");
         }
-        spans.bytes.begin = reader_.offset();
+        const uint64_t begin = reader_.offset();
         if (entry.type == GgufType::text) {
-            skip_texts(entry.n);
+            entry.n_longest = skip_texts(entry.n);
         } else {
             skip_numbers(entry);
         }
-        spans.bytes.n = reader_.offset() - spans.bytes.begin;
+        entry.bytes = std::string_view(reader_.data() + begin, reader_.offset() - begin);
         file_.entries_.push_back(entry);
-        entry_spans_.push_back(spans);
     }
 
-    void skip_texts(uint64_t n) {
+    uint64_t skip_texts(uint64_t n) {
         if (n > kGgufMaxTexts) {
             reader_.fail("has " + std::to_string(n) + " texts, but at most " + std::to_string(kGgufMaxTexts) +
                          " are possible");
         }
         reader_.expect(n * sizeof(uint64_t), "its texts");
-        reader_.skip_texts(n);
+        return reader_.skip_texts(n);
     }
 
     void skip_numbers(const GgufEntry& entry) {
@@ -188,7 +173,7 @@ class GgufParser {
         }
         reader_.skip(entry.n * each, "its values");
         if (entry.type == GgufType::flag) {
-            const char* flags = reader_.bytes().data() + reader_.offset() - entry.n;
+            const char* flags = reader_.data() + reader_.offset() - entry.n;
             for (uint64_t i = 0; i < entry.n; i++) {
                 if (flags[i] != 0 && flags[i] != 1) {
                     reader_.fail("has a bool of " + std::to_string(static_cast<unsigned char>(flags[i])) +
@@ -200,7 +185,7 @@ class GgufParser {
 
     void read_tensor(uint64_t i) {
         GgufTensor tensor;
-        tensor_names_.push_back(take_name("tensor", i, kGgufMaxNameBytes));
+        tensor.name = take_name("tensor", i, kGgufMaxNameBytes);
         tensor.n_dimensions = reader_.take<uint32_t>("a number of dimensions");
         if (tensor.n_dimensions > kGgufMaxDimensions) {
             reader_.fail("has " + std::to_string(tensor.n_dimensions) + " dimensions, but at most " +
@@ -242,26 +227,12 @@ class GgufParser {
         }
     }
 
-    std::string_view view(const Span& span) const {
-        return std::string_view(file_.header_.data() + span.begin, span.n);
-    }
-
-    void set_views() {
-        for (size_t i = 0; i < entry_spans_.size(); i++) {
-            file_.entries_[i].key = view(entry_spans_[i].key);
-            file_.entries_[i].bytes = view(entry_spans_[i].bytes);
-        }
-        for (size_t i = 0; i < tensor_names_.size(); i++) {
-            file_.tensors_[i].name = view(tensor_names_[i]);
-        }
-    }
-
     void check_names() {
         if (const auto again = sort_by_name(file_.entries_, file_.entries_by_key_, key_of)) {
-            reader_.fail_at(place_of("entry", 0, file_.entries_[*again].key), "is there twice");
+            reader_.fail_at(place_of("entry", file_.entries_[*again].key), "is there twice");
         }
         if (const auto again = sort_by_name(file_.tensors_, file_.tensors_by_name_, name_of)) {
-            reader_.fail_at(place_of("tensor", 0, file_.tensors_[*again].name), "is there twice");
+            reader_.fail_at(place_of("tensor", file_.tensors_[*again].name), "is there twice");
         }
     }
 
@@ -295,13 +266,13 @@ class GgufParser {
                 const char* what = tensor.offset % file_.alignment_ != 0 ? "is not aligned"
                                    : tensor.offset < next                ? "overlaps the one before it"
                                                                          : "leaves a gap before it";
-                reader_.fail_at(place_of("tensor", 0, tensor.name),
+                reader_.fail_at(place_of("tensor", tensor.name),
                                 "begins at offset " + std::to_string(tensor.offset) + ", which " + what +
                                     "; it must be " + std::to_string(next));
             }
             file_.data_bytes_ = next + tensor.n_bytes;
             if (tensor.n_bytes > static_cast<uint64_t>(INT64_MAX) / 2 - next - file_.data_begin_) {
-                reader_.fail_at(place_of("tensor", 0, tensor.name), "ends at an offset that passes 62 bits");
+                reader_.fail_at(place_of("tensor", tensor.name), "ends at an offset that passes 62 bits");
             }
             next = padded(next + tensor.n_bytes);
         }
@@ -311,7 +282,7 @@ class GgufParser {
         for (const GgufTensor& tensor : file_.tensors_) {
             const uint64_t end = file_.data_begin_ + tensor.offset + tensor.n_bytes;
             if (end > source_.size()) {
-                throw gguf_error(source_.name(), place_of("tensor", 0, tensor.name),
+                throw gguf_error(source_.name(), place_of("tensor", tensor.name),
                                  "ends at byte " + std::to_string(end) + ", but the file has " +
                                      std::to_string(source_.size()) +
                                      " bytes; it is incomplete, get it again")
@@ -325,8 +296,6 @@ class GgufParser {
     Gguf& file_;
     uint64_t n_entries_ = 0;
     uint64_t n_tensors_ = 0;
-    std::vector<EntrySpans> entry_spans_;
-    std::vector<Span> tensor_names_;
 };
 
 Gguf::Gguf(ByteSource& source, Extent extent) {

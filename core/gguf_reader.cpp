@@ -9,9 +9,9 @@ namespace inllama {
 
 namespace {
 
-// Below what malloc takes from the system anew each time, whose pages cost more than the reading.
 constexpr uint64_t kFirstBlock = 96 << 10;
-constexpr uint64_t kLargestBlock = 8 << 20;
+// What the cache nearest to a core but one holds, so that its bytes are still there when they are looked at.
+constexpr uint64_t kLargestBlock = 512 << 10;
 
 // Of each byte of a number.
 constexpr uint64_t kHighBits = 0x8080808080808080;
@@ -30,9 +30,35 @@ uint8_t misplaced(uint8_t byte, uint8_t first, uint8_t second, uint8_t third) no
     return static_cast<uint8_t>((continues ^ is_awaited) | never | not_here);
 }
 
-// Whether they are UTF-8. Without branches, for compilers to look at many bytes at once: a file has millions.
+// The checks below have no branches, for compilers to look at many bytes at once: a file has millions.
+
+// Whether they are UTF-8 of at most two bytes for each character: all of a vocabulary that writes any byte as
+// a letter of its own, as most large ones do. Costs a third of is_utf8().
+bool is_short_utf8(const uint8_t* bytes, size_t n) noexcept {
+    uint8_t bad = 0;
+    uint8_t largest = 0;
+    const auto look_at = [&](uint8_t byte, uint8_t before) {
+        const auto continues = static_cast<uint8_t>((byte & 0xC0) == 0x80);
+        const auto is_awaited = static_cast<uint8_t>(before >= 0xC0);
+        const auto never = static_cast<uint8_t>((byte & 0xFE) == 0xC0);
+        bad |= static_cast<uint8_t>((continues ^ is_awaited) | never);
+        largest = std::max(largest, byte);
+    };
+    if (n > 0) {
+        look_at(bytes[0], 0);
+        look_at(0, bytes[n - 1]);
+    }
+    for (size_t i = 1; i < n; i++) {
+        look_at(bytes[i], bytes[i - 1]);
+    }
+    return bad == 0 && largest < 0xE0;
+}
+
 bool is_utf8(const char* text, size_t n) noexcept {
     const auto* bytes = reinterpret_cast<const uint8_t*>(text);
+    if (is_short_utf8(bytes, n)) {
+        return true;
+    }
     const auto before = [&](size_t i, size_t distance) {
         return i < distance ? uint8_t{0} : bytes[i - distance];
     };
@@ -48,9 +74,20 @@ bool is_utf8(const char* text, size_t n) noexcept {
 
 } // namespace
 
+std::string GgufPlace::text() const {
+    if (!name.empty()) {
+        return kind + (" " + shown_name(name));
+    }
+    return number ? kind + (" " + std::to_string(*number)) : kind;
+}
+
 Error gguf_error(const std::string& name, const std::string& place, const std::string& problem) {
     return load_error(name, (place.empty() ? "" : place + " ") + problem).with("where", place);
 }
+
+GgufReader::GgufReader(ByteSource& source)
+    : source_(source), bytes_(std::make_shared<HeaderBytes>(
+                           static_cast<size_t>(std::min(source.size(), kGgufMaxHeaderBytes)))) {}
 
 void GgufReader::fail_at(const std::string& place, const std::string& problem) const {
     throw gguf_error(source_.name(), place, problem);
@@ -63,7 +100,7 @@ std::string_view GgufReader::take_text(const char* what, uint64_t limit) {
              std::to_string(limit) + " are possible");
     }
     need(n, what);
-    const std::string_view text(bytes_.data() + at_, n);
+    const std::string_view text(data() + at_, n);
     if (!is_utf8(text.data(), n)) {
         fail("has " + std::string(what) + " that is not UTF-8");
     }
@@ -71,30 +108,33 @@ std::string_view GgufReader::take_text(const char* what, uint64_t limit) {
     return text;
 }
 
-void GgufReader::skip_texts(uint64_t n) {
+uint64_t GgufReader::skip_texts(uint64_t n) {
+    uint64_t n_longest = 0;
     while (n > 0) {
-        n -= skip_row_of_texts(n);
+        n -= skip_row_of_texts(n, n_longest);
         if (n > 0) {
-            take_text("a text", kGgufMaxHeaderBytes);
+            n_longest = std::max<uint64_t>(n_longest, take_text("a text", kGgufMaxHeaderBytes).size());
             n--;
         }
     }
+    return n_longest;
 }
 
-uint64_t GgufReader::skip_row_of_texts(uint64_t n) {
+uint64_t GgufReader::skip_row_of_texts(uint64_t n, uint64_t& n_longest) {
     // No character goes on past a byte of ASCII, which each of a length's eight bytes is if the text is not
     // long: so a row of texts with their lengths is UTF-8 exactly if all of them are.
     uint64_t at = at_;
     uint64_t i = 0;
-    for (; i < n && bytes_.size() - at >= sizeof(uint64_t) && at - at_ < kRowBytes; i++) {
+    for (; i < n && n_read_ - at >= sizeof(uint64_t) && at - at_ < kRowBytes; i++) {
         uint64_t size;
-        std::memcpy(&size, bytes_.data() + at, sizeof(size));
-        if ((size & kHighBits) != 0 || size > bytes_.size() - at - sizeof(size)) {
+        std::memcpy(&size, data() + at, sizeof(size));
+        if ((size & kHighBits) != 0 || size > n_read_ - at - sizeof(size)) {
             break;
         }
         at += sizeof(size) + size;
+        n_longest = std::max(n_longest, size);
     }
-    if (!is_utf8(bytes_.data() + at_, at - at_)) {
+    if (!is_utf8(data() + at_, at - at_)) {
         fail("has a text that is not UTF-8");
     }
     at_ = at;
@@ -104,7 +144,7 @@ uint64_t GgufReader::skip_row_of_texts(uint64_t n) {
 void GgufReader::expect(uint64_t n, const char* what) const {
     if (n > remaining()) {
         const uint64_t end = n > UINT64_MAX - at_ ? UINT64_MAX : at_ + n;
-        throw gguf_error(source_.name(), place_,
+        throw gguf_error(source_.name(), place_.text(),
                          "needs " + std::string(what) + " up to byte " + std::to_string(end) +
                              ", but there are " + std::to_string(source_.size()) +
                              " bytes; the file is damaged or incomplete, get it again")
@@ -118,12 +158,12 @@ void GgufReader::fetch(uint64_t n, const char* what) {
         fail("ends at byte " + std::to_string(at_ + n) + " with " + what + ", but a header has at most " +
              std::to_string(kGgufMaxHeaderBytes) + " bytes");
     }
-    const uint64_t block = std::clamp<uint64_t>(bytes_.size() / 2, kFirstBlock, kLargestBlock);
-    const uint64_t have = bytes_.size();
-    const uint64_t end = std::min(source_.size(), std::max(at_ + n, have + block));
-    bytes_.resize(end);
-    populate(bytes_.data() + have, end - have);
-    source_.read(have, bytes_.data() + have, end - have);
+    const uint64_t block = std::clamp<uint64_t>(n_read_ / 2, kFirstBlock, kLargestBlock);
+    const uint64_t most = std::min(source_.size(), kGgufMaxHeaderBytes);
+    const uint64_t end = std::min(most, std::max(at_ + n, n_read_ + block));
+    populate(bytes_->data() + n_read_, end - n_read_);
+    source_.read(n_read_, bytes_->data() + n_read_, end - n_read_);
+    n_read_ = end;
 }
 
 } // namespace inllama

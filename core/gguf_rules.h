@@ -21,6 +21,11 @@ void check_gguf_part(const Gguf& file, uint32_t number);
 // A LoRA. What depends on the model is checked in core/llama/adapter.cpp.
 void check_gguf_adapter(const Gguf& file);
 
+// The texts of a model's tokens, no two of which may be the same. Not among what is checked of each model,
+// because llama.cpp fails safely there (core/llama/backend.h) and comparing all of them takes as long as the
+// other checks together; this says which they are.
+void check_gguf_token_texts(const Gguf& file);
+
 // The number of files that a model says to have.
 uint32_t gguf_files(const Gguf& first);
 

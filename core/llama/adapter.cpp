@@ -45,7 +45,10 @@ Adapter::Adapter(std::shared_ptr<ModelHandle> model, const std::string& path)
     fingerprint_ = file_fingerprint(path);
     ErrorCapture errors;
     const std::unique_lock<std::shared_mutex> lock(model_->adapters);
-    adapter_ = llama_adapter_lora_init(model_->model, path.c_str());
+    {
+        const ThrowingAsserts asserts;
+        adapter_ = llama_adapter_lora_init(model_->model, path.c_str());
+    }
     if (adapter_ == nullptr) {
         throw load_error(path, errors.reason("llama.cpp gave no reason"));
     }

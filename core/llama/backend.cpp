@@ -2,7 +2,12 @@
 
 #include <llama.h>
 
+#include <cstdio>
 #include <mutex>
+#include <stdexcept>
+
+// Of ggml; in no public header.
+extern "C" void ggml_print_backtrace(void);
 
 namespace inllama {
 
@@ -10,6 +15,7 @@ namespace {
 
 thread_local ErrorCapture* current_capture = nullptr;
 thread_local LogTap* current_tap = nullptr;
+thread_local int n_throwing_asserts = 0;
 
 // Called on any thread, without the GIL and inside C frames: it must not lock, and throw only for a tap.
 void on_log(ggml_log_level level, const char* text, void*) {
@@ -20,6 +26,16 @@ void on_log(ggml_log_level level, const char* text, void*) {
     if (current_tap != nullptr) {
         current_tap->see(text);
     }
+}
+
+// Called where an assertion failed, in a frame of C that is compiled to let exceptions pass
+// (cmake/llama_cpp.cmake). What is returned to ends the process.
+void on_abort(const char* message) {
+    if (n_throwing_asserts > 0) {
+        throw std::runtime_error(message);
+    }
+    std::fprintf(stderr, "%s\n", message);
+    ggml_print_backtrace();
 }
 
 const char* type_name(enum ggml_backend_dev_type type) {
@@ -48,8 +64,17 @@ void start_backend() {
     std::call_once(once, [] {
         log_ring();
         llama_log_set(on_log, nullptr);
+        ggml_set_abort_callback(on_abort);
         llama_backend_init();
     });
+}
+
+ThrowingAsserts::ThrowingAsserts() {
+    n_throwing_asserts++;
+}
+
+ThrowingAsserts::~ThrowingAsserts() {
+    n_throwing_asserts--;
 }
 
 ErrorCapture::ErrorCapture() : outer_(current_capture) {

@@ -56,6 +56,17 @@ class LogTap {
     bool has_thrown_ = false;
 };
 
+// While it lives, an assertion of llama.cpp that fails on this thread throws std::runtime_error, which names
+// it, instead of ending the process. Only around calls that read a file, since these catch exceptions and
+// give up what they have made by then.
+class ThrowingAsserts {
+  public:
+    ThrowingAsserts();
+    ~ThrowingAsserts();
+    ThrowingAsserts(const ThrowingAsserts&) = delete;
+    ThrowingAsserts& operator=(const ThrowingAsserts&) = delete;
+};
+
 struct Device {
     std::string name;        // "CPU", "CUDA0"
     std::string description; // "NVIDIA H200"

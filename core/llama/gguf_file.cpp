@@ -119,6 +119,11 @@ void check_gguf_file(const std::string& path) {
     CheckedFiles::of_model(path);
 }
 
+void check_gguf_tokens(const std::string& path) {
+    RegularFile file(path);
+    check_gguf_token_texts(Gguf(file));
+}
+
 std::vector<NativeTensorType> native_tensor_types() {
     std::vector<NativeTensorType> types;
     for (int i = 0; i < GGML_TYPE_COUNT; i++) {

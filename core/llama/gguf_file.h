@@ -41,6 +41,10 @@ class CheckedFiles {
 // Throws as CheckedFiles::of_model() does.
 void check_gguf_file(const std::string& path);
 
+// Throws ModelLoadError if two tokens of a model have the same text, for one that llama.cpp could not load:
+// it finds them as it makes its own table, and does not say which.
+void check_gguf_tokens(const std::string& path);
+
 // A type of tensors as ggml has it; for a test of tensor_type.h.
 struct NativeTensorType {
     uint32_t id;

@@ -82,11 +82,15 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
     ErrorCapture errors;
     llama_model* model = nullptr;
     try {
+        const ThrowingAsserts asserts;
         model = llama_model_load_from_file(path.c_str(), native.get());
     } catch (const std::exception& error) {
         throw load_error(path, error.what());
     }
     if (model == nullptr) {
+        if (!cancelled) {
+            check_gguf_tokens(path);
+        }
         throw load_error(path, cancelled ? "progress stopped it" : errors.reason("llama.cpp gave no reason"))
             .with("cancelled", cancelled);
     }

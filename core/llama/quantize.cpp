@@ -183,6 +183,7 @@ void quantize(const std::string& source, const std::string& target, const Quanti
     bool is_cancelled = false;
     uint32_t status = 1;
     try {
+        const ThrowingAsserts asserts;
         status = llama_model_quantize(source.c_str(), target.c_str(), &native);
     } catch (const Cancelled&) {
         is_cancelled = true;

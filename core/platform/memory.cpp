@@ -78,6 +78,18 @@ uint64_t cgroup_cache_bytes() {
     return cached;
 }
 
+#ifdef __linux__
+// About the whole pages among `n` bytes.
+void advise(void* data, size_t n, uintptr_t page_bytes, int advice) noexcept {
+    const auto begin = reinterpret_cast<uintptr_t>(data);
+    const uintptr_t first = (begin + page_bytes - 1) / page_bytes * page_bytes;
+    const uintptr_t end = (begin + n) / page_bytes * page_bytes;
+    if (end > first) {
+        (void)madvise(reinterpret_cast<void*>(first), end - first, advice);
+    }
+}
+#endif
+
 } // namespace
 
 uint64_t memory_limit_bytes() {
@@ -98,15 +110,18 @@ uint64_t memory_free_bytes() {
     return available == 0 ? left : std::min(available, left);
 }
 
+void prefer_large_pages(void* data, size_t n) noexcept {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    advise(data, n, kLargePageBytes, MADV_HUGEPAGE);
+#else
+    (void)data;
+    (void)n;
+#endif
+}
+
 void populate(void* data, size_t n) noexcept {
 #ifdef __linux__
-    const auto page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-    const auto begin = reinterpret_cast<uintptr_t>(data);
-    const uintptr_t first = (begin + page_bytes - 1) / page_bytes * page_bytes;
-    const uintptr_t end = (begin + n) / page_bytes * page_bytes;
-    if (end > first) {
-        (void)madvise(reinterpret_cast<void*>(first), end - first, MADV_POPULATE_WRITE);
-    }
+    advise(data, n, static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)), MADV_POPULATE_WRITE);
 #else
     (void)data;
     (void)n;

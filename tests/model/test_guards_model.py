@@ -21,6 +21,7 @@ from inllama import (
     Sampler,
     Tokenizer,
     UnsupportedError,
+    gguf,
     samplers,
 )
 
@@ -75,6 +76,21 @@ def test_damaged_model_files_are_refused(
     with pytest.raises(ModelLoadError) as raised:
         Model(path)
     assert (raised.value.path, raised.value.where) == (str(path), place)
+    with Model(llama_path) as model:
+        tiny.assert_decodes(Context(model, **tiny.SMALL))
+
+
+def test_a_failed_assertion_while_a_file_is_loaded_is_an_error(
+    llama_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = list(gguf.read(llama_path).metadata["tokenizer.ggml.tokens"])
+    tokens[300:302] = ["same", "same"]
+    path = tiny.llama(tmp_path / "bad.gguf", metadata={"tokenizer.ggml.tokens": tokens})
+    for vocab_only in (False, True):
+        caplog.clear()
+        with pytest.raises(ModelLoadError, match=r"the same text twice: token 300 \('same'\) and token 301"):
+            Model(path, vocab_only=vocab_only)
+        assert "GGML_ASSERT(id_to_token.size() == token_to_id.size()) failed" in caplog.text
     with Model(llama_path) as model:
         tiny.assert_decodes(Context(model, **tiny.SMALL))
 
