@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import inllama._core as _core
 from inllama.errors import ModelLoadError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-_SUMS, _COUNTS = ".in_sum2", ".counts"
+from inllama.importance import Importance
 
 
 def quantization_types() -> tuple[str, ...]:
@@ -45,7 +39,7 @@ def quantize(
         source: The model's file, best in F32, F16 or BF16.
         target: The file to be written; one that is there is replaced.
         type: Such as ``Q4_K_M``; ``quantization_types()`` lists them.
-        imatrix: A file of llama.cpp's that says which inputs of each tensor matter (GGUF).
+        imatrix: A file of llama.cpp's that says which inputs of each tensor matter, in GGUF or its older form.
         n_threads: Threads; by default the usable cores.
         output_type: Of the output tensor, such as ``q8_0``; by default what ``type`` means.
         token_embedding_type: Of the token embeddings.
@@ -66,7 +60,7 @@ def quantize(
         "allow_requantize": allow_requantize,
         "quantize_output": quantize_output,
         "pure": pure,
-        **_importance(imatrix),
+        **(Importance() if imatrix is None else Importance.read(imatrix)).options(),
     }
     goal = Path(target)
     if _are_same(goal, source):
@@ -92,44 +86,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _importance(file: str | os.PathLike[str] | None) -> dict[str, object]:
-    found: dict[str, object] = {
-        "importance": {},
-        "importance_file": "",
-        "importance_dataset": "",
-        "importance_chunks": 0,
-    }
-    if file is None:
-        return found
-    from inllama import gguf
-
-    read = gguf.read(file)
-    arrays = {tensor.name: tensor for tensor in read.tensors}
-    values = {
-        name.removesuffix(_SUMS): _mean(read.array(sums), read.array(arrays[name.removesuffix(_SUMS) + _COUNTS]))
-        for name, sums in arrays.items()
-        if name.endswith(_SUMS) and name.removesuffix(_SUMS) + _COUNTS in arrays
-    }
-    if not values:
-        raise ModelLoadError(f"{file} is no importance matrix", path=os.fspath(file), reason="no sums and counts")
-    metadata: Mapping[str, Any] = read.metadata
-    datasets = metadata.get("imatrix.datasets") or ("",)
-    return {
-        "importance": values,
-        "importance_file": os.fspath(file),
-        "importance_dataset": str(datasets[0]),
-        "importance_chunks": int(metadata.get("imatrix.chunk_count", 0)),
-    }
-
-
-def _mean(sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean square of each input; of an expert that was never asked, 1."""
-    import numpy as np
-
-    rows = sums.reshape(counts.size, -1)
-    each = counts.reshape(-1, 1).astype(np.int64).astype(np.float32)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(each > 0, rows / each, np.float32(1))
-    return np.ascontiguousarray(mean.reshape(-1), dtype=np.float32)

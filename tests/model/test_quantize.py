@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -118,3 +119,54 @@ def test_an_importance_matrix_gives_the_same_file_too(tmp_path: Path) -> None:
     assert ours.read_bytes() == theirs.read_bytes()
     quantize(FIXTURE, tmp_path / "plain.gguf", "Q4_K_M", n_threads=2)
     assert (tmp_path / "plain.gguf").read_bytes() != ours.read_bytes()
+
+
+def older_imatrix(path: Path, n_chunks: int = 3, change: dict[str, float] | None = None) -> Path:
+    """The same in the form that llama-imatrix wrote before GGUF: values times calls."""
+    import gguf
+
+    random = np.random.default_rng(2)
+    entries = []
+    for tensor in gguf.GGUFReader(str(FIXTURE)).tensors:
+        if len(tensor.shape) == 2 and tensor.name.startswith("blk."):
+            values = random.random(int(tensor.shape[0])).astype("<f4") * 5
+            values[0] = (change or {}).get(tensor.name, values[0])
+            name = tensor.name.encode()
+            entries.append(struct.pack("<i", len(name)) + name + struct.pack("<ii", 5, len(values)) + values.tobytes())
+    end = struct.pack("<ii", n_chunks, 5) + b"a.txt"
+    path.write_bytes(struct.pack("<i", len(entries)) + b"".join(entries) + end)
+    return path
+
+
+@pytest.mark.skipif(not TOOL.exists(), reason="make bench-tools makes llama-quantize")
+@pytest.mark.parametrize("n_lost", [0, 5 + 4 + 4])
+def test_an_importance_matrix_of_before_gives_the_same_file_too(tmp_path: Path, n_lost: int) -> None:
+    matrix = older_imatrix(tmp_path / "imatrix.dat")
+    matrix.write_bytes(matrix.read_bytes()[: matrix.stat().st_size - n_lost])  # the end may be missing
+    theirs, ours = tmp_path / "theirs.gguf", tmp_path / "ours.gguf"
+    subprocess.run([TOOL, "--imatrix", matrix, FIXTURE, theirs, "Q4_K_M", "2"], check=True, capture_output=True)
+    quantize(FIXTURE, ours, "Q4_K_M", imatrix=matrix, n_threads=2)
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_what_is_no_importance_matrix_is_refused(tmp_path: Path) -> None:
+    sound = older_imatrix(tmp_path / "imatrix.dat").read_bytes()
+    bad = tmp_path / "bad.dat"
+    for n in (0, 3, 4, 9, 40, len(sound) // 2, len(sound) - 1):
+        bad.write_bytes(sound[:n])
+        with pytest.raises(ModelLoadError, match="incomplete") as raised:
+            quantize(FIXTURE, tmp_path / "x.gguf", "Q4_K_M", imatrix=bad)
+        assert raised.value.path == str(bad)
+    for integers in ((-1,), (2**31 - 1, -1), (1, 2**31 - 1), (1, 0, 1, -4), (1, 0, 1, 2**31 - 1)):
+        bad.write_bytes(struct.pack(f"<{len(integers)}i", *integers) + bytes(16 if integers[0] > 0 else 0))
+        with pytest.raises(ModelLoadError, match=r"incomplete|nothing"):
+            quantize(FIXTURE, tmp_path / "x.gguf", "Q4_K_M", imatrix=bad)
+    for value in (float("nan"), float("inf"), -1.0):
+        older_imatrix(bad, change={"blk.0.attn_q.weight": value})
+        with pytest.raises(ModelLoadError, match=r"'blk\.0\.attn_q\.weight' is not finite"):
+            quantize(FIXTURE, tmp_path / "x.gguf", "Q4_K_M", imatrix=bad)
+    with pytest.raises(ModelLoadError, match="nothing about any tensor"):
+        quantize(FIXTURE, tmp_path / "x.gguf", "Q4_K_M", imatrix=FIXTURE)
+    with pytest.raises(ModelLoadError, match="directory"):
+        quantize(FIXTURE, tmp_path / "x.gguf", "Q4_K_M", imatrix=tmp_path)
+    assert not (tmp_path / "x.gguf").exists()
