@@ -39,7 +39,7 @@ foreach(library llama ggml ggml-base ggml-cpu)
     endif()
 endforeach()
 
-if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang" AND NOT MSVC)
     # A failed assertion throws while a file is loaded (core/llama/backend.cpp), through the C of ggml_abort().
     target_compile_options(ggml-base PRIVATE $<$<COMPILE_LANGUAGE:C>:-fexceptions>)
 endif()

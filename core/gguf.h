@@ -92,9 +92,10 @@ class Gguf {
 
     // Reads the header of `source`, and checks that the data of all tensors is there if `extent` is file.
     //
-    // Takes memory in proportion to the header: a few times its bytes, at most 8 MiB more, and none for what
-    // is not there. Throws ModelLoadError with path, reason and where (the entry, the tensor or the byte);
-    // also with n_needed, if bytes are missing: the size to have at least.
+    // Takes memory in proportion to the header: a few times its bytes, at most 2 MiB more, and none for what
+    // is not there; of addresses as many as the file has bytes, at most 64 MiB. Throws ModelLoadError with
+    // path, reason and where (the entry, the tensor or the byte); also with n_needed, if bytes are missing:
+    // the size to have at least.
     explicit Gguf(ByteSource& source, Extent extent = Extent::file);
     Gguf(const Gguf&) = delete;
     Gguf& operator=(const Gguf&) = delete;

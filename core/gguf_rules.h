@@ -21,9 +21,9 @@ void check_gguf_part(const Gguf& file, uint32_t number);
 // A LoRA. What depends on the model is checked in core/llama/adapter.cpp.
 void check_gguf_adapter(const Gguf& file);
 
-// The texts of a model's tokens, no two of which may be the same. Not among what is checked of each model,
-// because llama.cpp fails safely there (core/llama/backend.h) and comparing all of them takes as long as the
-// other checks together; this says which they are.
+// The texts of a model's tokens, no two of which may be the same; of any file. Not among what is checked of
+// each model: llama.cpp fails safely there (core/llama/backend.h), and comparing all of them takes as long as
+// the other checks together.
 void check_gguf_token_texts(const Gguf& file);
 
 // The number of files that a model says to have.

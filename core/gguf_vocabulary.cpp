@@ -24,6 +24,10 @@ bool names_a_byte(std::string_view text) {
            text[5] == '>';
 }
 
+bool has_no_texts(std::string_view model) {
+    return model == "no_vocab" || model == "none";
+}
+
 std::string shown_token(uint64_t i, std::string_view text) {
     return "token " + std::to_string(i) + " ('" + shown_name(text.substr(0, 40)) + "')";
 }
@@ -149,7 +153,9 @@ void check_byte_tokens(const Gguf& file, std::string_view model, const GgufEntry
 
 void check_gguf_token_texts(const Gguf& file) {
     const GgufEntry* tokens = file.find("tokenizer.ggml.tokens");
-    if (tokens == nullptr) {
+    const GgufEntry* model = file.find("tokenizer.ggml.model");
+    if (tokens == nullptr || !tokens->is_array || tokens->type != GgufType::text || model == nullptr ||
+        !model->is_text() || has_no_texts(model->text())) {
         return;
     }
     std::unordered_map<std::string, uint64_t> seen;
@@ -175,7 +181,7 @@ void check_gguf_vocabulary(const Gguf& file) {
         return;
     }
     const GgufArchitecture architecture(file);
-    if (model->text() == "no_vocab" || model->text() == "none") {
+    if (has_no_texts(model->text())) {
         // Without texts their number is believed, and room made for them.
         const GgufTensor* table = file.find_tensor("token_embd.weight");
         const double n = architecture.one(".vocab_size").value_or(0);

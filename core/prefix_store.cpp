@@ -106,7 +106,12 @@ void PrefixStore::read_folder() {
                 continue;
             }
             const uint64_t size = it->file_size();
-            const uint64_t n_head = prefix_head_bytes(read_bytes(it->path(), kPrefixHeaderBytes));
+            const std::string header = read_bytes(it->path(), kPrefixHeaderBytes);
+            if (is_outdated_prefix(header)) {
+                fs::remove(it->path());
+                continue;
+            }
+            const uint64_t n_head = prefix_head_bytes(header);
             SavedPrefix head = decode_prefix_head(read_bytes(it->path(), std::min(n_head, size)), size);
             if (head.identity == identity_) {
                 Entry entry{std::move(head.name_space), std::move(head.tokens), nullptr,

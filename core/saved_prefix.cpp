@@ -35,11 +35,15 @@ uint64_t checksum_of(const Header& header, std::string_view head) {
     return checksum(head.data(), head.size(), above ^ header.state_checksum);
 }
 
+bool begins_a_prefix(std::string_view bytes) noexcept {
+    return bytes.size() >= sizeof(Header) && std::memcmp(bytes.data(), kMagic, sizeof(kMagic)) == 0;
+}
+
 Header read_header(std::string_view bytes) {
-    Header header{};
-    if (bytes.size() < sizeof(header) || std::memcmp(bytes.data(), kMagic, sizeof(kMagic)) != 0) {
+    if (!begins_a_prefix(bytes)) {
         throw state_error("the bytes are not a state saved by inllama");
     }
+    Header header{};
     std::memcpy(&header, bytes.data(), sizeof(header));
     if (header.format_version != kFormatVersion) {
         throw state_error("the state has format version " + std::to_string(header.format_version) +
@@ -59,6 +63,14 @@ uint64_t head_bytes(const Header& header) {
 }
 
 } // namespace
+
+bool is_outdated_prefix(std::string_view header) noexcept {
+    uint32_t version = kFormatVersion;
+    if (begins_a_prefix(header)) {
+        std::memcpy(&version, header.data() + offsetof(Header, format_version), sizeof(version));
+    }
+    return version < kFormatVersion;
+}
 
 std::vector<uint8_t> encode_prefix(const SavedPrefix& prefix) {
     std::string head = prefix.identity + prefix.name_space;

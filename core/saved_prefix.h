@@ -31,4 +31,7 @@ SavedPrefix decode_prefix_head(std::string_view beginning, uint64_t size);
 uint64_t prefix_head_bytes(std::string_view header);
 inline constexpr size_t kPrefixHeaderBytes = 56;
 
+// Whether the bytes begin a prefix of an older format, which no build reads any more.
+bool is_outdated_prefix(std::string_view header) noexcept;
+
 } // namespace inllama

@@ -15,7 +15,7 @@ namespace {
 
 thread_local ErrorCapture* current_capture = nullptr;
 thread_local LogTap* current_tap = nullptr;
-thread_local int n_throwing_asserts = 0;
+thread_local bool asserts_throw = false;
 
 // Called on any thread, without the GIL and inside C frames: it must not lock, and throw only for a tap.
 void on_log(ggml_log_level level, const char* text, void*) {
@@ -31,9 +31,11 @@ void on_log(ggml_log_level level, const char* text, void*) {
 // Called where an assertion failed, in a frame of C that is compiled to let exceptions pass
 // (cmake/llama_cpp.cmake). What is returned to ends the process.
 void on_abort(const char* message) {
-    if (n_throwing_asserts > 0) {
+#ifndef _MSC_VER
+    if (asserts_throw) {
         throw std::runtime_error(message);
     }
+#endif
     std::fprintf(stderr, "%s\n", message);
     ggml_print_backtrace();
 }
@@ -69,12 +71,12 @@ void start_backend() {
     });
 }
 
-ThrowingAsserts::ThrowingAsserts() {
-    n_throwing_asserts++;
+ThrowingAsserts::ThrowingAsserts(bool throws) : outer_(asserts_throw) {
+    asserts_throw = throws;
 }
 
 ThrowingAsserts::~ThrowingAsserts() {
-    n_throwing_asserts--;
+    asserts_throw = outer_;
 }
 
 ErrorCapture::ErrorCapture() : outer_(current_capture) {

@@ -57,14 +57,18 @@ class LogTap {
 };
 
 // While it lives, an assertion of llama.cpp that fails on this thread throws std::runtime_error, which names
-// it, instead of ending the process. Only around calls that read a file, since these catch exceptions and
-// give up what they have made by then.
+// it, instead of ending the process (not with MSVC, where exceptions cannot pass C). Only around calls that
+// load a file, since these catch exceptions and give up what they have made by then; what they call back,
+// which may compute, has one that does not throw.
 class ThrowingAsserts {
   public:
-    ThrowingAsserts();
+    explicit ThrowingAsserts(bool throws = true);
     ~ThrowingAsserts();
     ThrowingAsserts(const ThrowingAsserts&) = delete;
     ThrowingAsserts& operator=(const ThrowingAsserts&) = delete;
+
+  private:
+    const bool outer_;
 };
 
 struct Device {

@@ -72,7 +72,10 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
     bool cancelled = false;
     ModelParams watched = params;
     if (params.progress) {
-        watched.progress = [&](float progress) { return !(cancelled = !params.progress(progress)); };
+        watched.progress = [&](float progress) {
+            const ThrowingAsserts asserts(false);
+            return !(cancelled = !params.progress(progress));
+        };
     } else {
         watched.progress = [](float) { return true; }; // llama.cpp's default prints dots
     }
@@ -88,11 +91,11 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
         throw load_error(path, error.what());
     }
     if (model == nullptr) {
-        if (!cancelled) {
+        const std::string reason = errors.reason("llama.cpp gave no reason");
+        if (reason.find("token_to_id.size()") != std::string::npos) {
             check_gguf_tokens(path);
         }
-        throw load_error(path, cancelled ? "progress stopped it" : errors.reason("llama.cpp gave no reason"))
-            .with("cancelled", cancelled);
+        throw load_error(path, cancelled ? "progress stopped it" : reason).with("cancelled", cancelled);
     }
     handle_ = std::make_shared<ModelHandle>(model, fingerprint.get(), params);
     files.check_unchanged();

@@ -4,6 +4,7 @@
 #include "core/llama/backend.h"
 #include "core/llama/choice.h"
 #include "core/llama/gguf_file.h"
+#include "core/utf8_stream.h"
 
 #include <llama.h>
 
@@ -11,6 +12,7 @@
 #include <cctype>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 namespace inllama {
 
@@ -101,7 +103,8 @@ llama_model_kv_override entry(const char* key) {
 llama_model_kv_override text_entry(const char* key, const std::string& text) {
     llama_model_kv_override made = entry(key);
     made.tag = LLAMA_KV_OVERRIDE_TYPE_STR;
-    std::strncpy(made.val_str, text.c_str(), sizeof(made.val_str) - 1);
+    const std::string_view most = std::string_view(text).substr(0, sizeof(made.val_str) - 1);
+    std::memcpy(made.val_str, most.data(), valid_utf8_prefix(most));
     return made;
 }
 
@@ -171,6 +174,7 @@ void quantize(const std::string& source, const std::string& target, const Quanti
         native.kv_overrides = notes.data();
     }
     check_gguf_file(source);
+    check_gguf_tokens(source); // which llama.cpp does not load here
     start_backend();
     ErrorCapture errors;
     int n_tensors = 0;
@@ -183,7 +187,6 @@ void quantize(const std::string& source, const std::string& target, const Quanti
     bool is_cancelled = false;
     uint32_t status = 1;
     try {
-        const ThrowingAsserts asserts;
         status = llama_model_quantize(source.c_str(), target.c_str(), &native);
     } catch (const Cancelled&) {
         is_cancelled = true;

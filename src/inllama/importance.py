@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from inllama.errors import ModelLoadError
 
@@ -44,7 +44,10 @@ class Importance:
         import numpy as np
 
         path = os.fspath(file)
-        found = _read_gguf(path) if _is_gguf(path) else _read_older(path)
+        try:
+            found = _read_gguf(path) if _is_gguf(path) else _read_older(path)
+        except OSError as error:
+            raise _error(path, str(error)) from error
         if not found.values:
             raise _error(path, "it says nothing about any tensor")
         for name, values in found.values.items():
@@ -77,19 +80,21 @@ def _read_gguf(path: str) -> Importance:
     from inllama import gguf
 
     read = gguf.read(path)
-    arrays = {tensor.name: tensor for tensor in read.tensors}
-    names = [name.removesuffix(_SUMS) for name in arrays if name.endswith(_SUMS)]
-    metadata: Mapping[str, Any] = read.metadata
-    datasets = metadata.get("imatrix.datasets") or ("",)
+    arrays = {tensor.name: tensor for tensor in read.tensors if tensor.name.endswith((_SUMS, _COUNTS))}
+    values = {}
+    for name in {name.removesuffix(_SUMS).removesuffix(_COUNTS): None for name in arrays}:
+        sums, counts = arrays.get(name + _SUMS), arrays.get(name + _COUNTS)
+        if sums is None or counts is None:
+            raise _error(path, f"it has either sums or counts of {name!r}, and needs both")
+        if {sums.type, counts.type} != {"f32"} or sums.n_elements % counts.n_elements != 0:
+            raise _error(path, f"the sums of {name!r} must be f32 as its counts, and as many for each of these")
+        values[name] = _mean(read.array(sums), read.array(counts))
+    datasets, n_chunks = read.metadata.get("imatrix.datasets"), read.metadata.get("imatrix.chunk_count")
     return Importance(
-        {
-            name: _mean(read.array(arrays[name + _SUMS]), read.array(arrays[name + _COUNTS]))
-            for name in names
-            if name + _COUNTS in arrays
-        },
+        values,
         path,
-        str(datasets[0]),
-        int(metadata.get("imatrix.chunk_count", 0)),
+        datasets[0] if isinstance(datasets, tuple) and datasets and isinstance(datasets[0], str) else "",
+        n_chunks if isinstance(n_chunks, int) and 0 < n_chunks < 2**31 else 0,
     )
 
 
@@ -98,44 +103,47 @@ def _mean(sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.
     import numpy as np
 
     rows = sums.reshape(counts.size, -1)
-    each = counts.reshape(-1, 1).astype(np.int64).astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
+        each = np.floor(counts.reshape(-1, 1) + np.float32(0.5))
         mean = np.where(each > 0, rows / each, np.float32(1))
     return np.ascontiguousarray(mean.reshape(-1), dtype=np.float32)
 
 
-class _Bytes:
-    """Takes integers and more from the beginning of bytes; never more than there are."""
+class _Fields:
+    """Takes integers and more from the beginning of a file; never more than there are."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        self._file = file
         self._path = path
-        self._rest = memoryview(Path(path).read_bytes())
+        self._n_left = os.fstat(file.fileno()).st_size
 
     def __bool__(self) -> bool:
-        return len(self._rest) > 0
+        return self._n_left > 0
 
-    def take(self, n: int, least: int = 0) -> memoryview:
-        if not least <= n <= len(self._rest):
+    def take(self, n: int, least: int = 0) -> bytes:
+        taken = self._file.read(n) if least <= n <= self._n_left else b""
+        if len(taken) != n:
             raise _error(self._path, "it is no importance matrix of llama.cpp, damaged or incomplete")
-        taken, self._rest = self._rest[:n], self._rest[n:]
+        self._n_left -= n
         return taken
 
     def integer(self) -> int:
         return int(struct.unpack("<i", self.take(4))[0])
 
     def text(self) -> str:
-        return bytes(self.take(self.integer())).partition(b"\0")[0].decode(errors="replace")
+        return self.take(self.integer()).partition(b"\0")[0].decode(errors="replace")
 
 
 def _read_older(path: str) -> Importance:
     """Read what ``llama-imatrix`` wrote before GGUF: sums over calls, and how many calls."""
     import numpy as np
 
-    rest = _Bytes(path)
-    values = {}
-    for _ in range(rest.integer()):
-        name, n_calls, n_values = rest.text(), rest.integer(), rest.integer()
-        sums = np.frombuffer(rest.take(4 * n_values, least=4), dtype="<f4").astype(np.float32)
-        values[name] = sums / np.float32(n_calls) if n_calls > 0 else sums
-    n_chunks = rest.integer() if rest else 0
-    return Importance(values, path, rest.text() if rest else "", max(n_chunks, 0))
+    with open(path, "rb") as file:
+        fields = _Fields(file, path)
+        values = {}
+        for _ in range(fields.integer()):
+            name, n_calls, n_values = fields.text(), fields.integer(), fields.integer()
+            sums = np.frombuffer(fields.take(4 * n_values, least=4), dtype="<f4").astype(np.float32)
+            values[name] = sums / np.float32(n_calls) if n_calls > 0 else sums
+        n_chunks = fields.integer() if fields else 0
+        return Importance(values, path, fields.text() if fields else "", max(n_chunks, 0))

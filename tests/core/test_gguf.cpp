@@ -182,7 +182,7 @@ TEST("counts above what can be there are refused before anything is made for the
 
 TEST("lengths of names, texts and arrays are bounded") {
     for (const uint64_t n :
-         {uint64_t{1} << 63, UINT64_MAX, uint64_t{1} << 32, uint64_t{1} << 28, uint64_t{1} << 27}) {
+         {uint64_t{1} << 63, UINT64_MAX, uint64_t{1} << 32, uint64_t{1} << 28, uint64_t{1} << 25}) {
         const std::string name = raw(n) + std::string(64, 'a');
         CHECK(message_of("GGUF" + raw(3u) + raw<uint64_t>(0) + raw<uint64_t>(1) + name) != "");
         CHECK(message_of("GGUF" + raw(3u) + raw<uint64_t>(1) + raw<uint64_t>(0) + name) != "");
@@ -199,10 +199,22 @@ TEST("lengths of names, texts and arrays are bounded") {
 TEST("a long array that is not there takes no memory") {
     // The source says that it has a terabyte, and has nothing: only a block may be read.
     File file;
-    file.entries = {array("k", GgufType::u8, uint64_t{1} << 27, "")};
+    file.entries = {array("k", GgufType::u8, uint64_t{1} << 25, "")};
     WatchedSource source(file.bytes(), uint64_t{1} << 40);
     CHECK_THROWS(Gguf{source}, Error, thrown.kind() == kLoad, "ModelLoadError");
-    CHECK(source.n_read <= (uint64_t{1} << 27) + (8 << 20));
+    CHECK(source.n_read <= (uint64_t{1} << 25) + (1 << 20));
+}
+
+TEST("a header that is too long is refused before it is read") {
+    File file;
+    file.entries = {array("k", GgufType::u8, kGgufMaxHeaderBytes, "")};
+    std::string bytes = file.bytes();
+    bytes.resize(1 << 20);
+    WatchedSource source(bytes, uint64_t{1} << 40);
+    CHECK_THROWS(Gguf{source}, Error,
+                 has(std::get<std::string>(*thrown.field("reason")), "a header has at most 67108864 bytes"),
+                 "ModelLoadError");
+    CHECK(source.n_read <= (96 << 10) + 4);
 }
 
 TEST("a small header of a large file is read with little of the file") {

@@ -316,6 +316,30 @@ TEST("tokens with the same text are named, as llama.cpp sees them") {
     CHECK_EQ(problem_of({"", "b", std::string("\0", 1), "[EMPTY_1]"}), "");
 }
 
+TEST("tokens of a file that was not checked are compared if there are any") {
+    const auto is_passed = [](const std::vector<std::string>& entries) {
+        File file;
+        file.entries = entries;
+        const std::string bytes = file.bytes();
+        MemorySource source(bytes, "x");
+        try {
+            check_gguf_token_texts(Gguf(source));
+            return true;
+        } catch (const Error&) {
+            return false;
+        }
+    };
+    const std::string twice = texts("tokenizer.ggml.tokens", {"a", "a"});
+    CHECK(!is_passed({words("tokenizer.ggml.model", "gpt2"), twice}));
+    CHECK(is_passed({}));
+    CHECK(is_passed({twice}));
+    CHECK(is_passed({words("tokenizer.ggml.model", "no_vocab"), twice}));
+    CHECK(is_passed({u32("tokenizer.ggml.model", 1), twice}));
+    CHECK(is_passed({words("tokenizer.ggml.model", "gpt2"), words("tokenizer.ggml.tokens", "a")}));
+    CHECK(is_passed({words("tokenizer.ggml.model", "gpt2"),
+                     numbers<uint64_t>("tokenizer.ggml.tokens", GgufType::u64, {1 << 28, 1, 1, 1})}));
+}
+
 TEST("a vocabulary fits itself") {
     const auto tokens = [](const std::vector<std::string>& all) {
         return texts("tokenizer.ggml.tokens", all);

@@ -179,6 +179,24 @@ TEST("damaged and foreign files are passed over") {
     CHECK_EQ(store.n_entries(), size_t{1});
 }
 
+TEST("files of an older format are removed, those of a newer one are left") {
+    const Folder folder;
+    {
+        PrefixStore store(in_folder(folder), "model=1");
+        for (uint32_t seed = 0; seed < 3; seed++) {
+            store.put(prefix_of(tokens_of(10, seed), 100));
+        }
+    }
+    char version = 1;
+    for (const auto& file : fs::directory_iterator(folder.path)) {
+        std::fstream(file.path(), std::ios::in | std::ios::out | std::ios::binary).seekp(8).put(version);
+        version += 1; // the second one is of today
+    }
+    const PrefixStore store(in_folder(folder), "model=1");
+    CHECK_EQ(store.n_entries(), size_t{1});
+    CHECK_EQ(folder.n_files(), size_t{2});
+}
+
 TEST("files are bounded, also those of earlier stores") {
     const Folder folder;
     {

@@ -95,6 +95,14 @@ def test_a_failed_assertion_while_a_file_is_loaded_is_an_error(
         tiny.assert_decodes(Context(model, **tiny.SMALL))
 
 
+def test_what_llama_cpp_says_of_a_file_is_not_replaced(llama_path: Path, tmp_path: Path) -> None:
+    tokens = list(gguf.read(llama_path).metadata["tokenizer.ggml.tokens"])
+    tokens[300:302] = ["same", "same"]
+    metadata = {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.model": "frobnicator"}
+    with pytest.raises(ModelLoadError, match="unknown tokenizer: 'frobnicator'"):
+        Model(tiny.llama(tmp_path / "bad.gguf", metadata=metadata))
+
+
 def test_vocab_only_model_cannot_compute(llama_path: Path, lora_path: Path) -> None:
     with Model(llama_path, vocab_only=True) as model:
         with pytest.raises(UnsupportedError, match="weights"):

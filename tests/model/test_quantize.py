@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models as tiny
 
 from inllama import LLM, InvalidRequestError, ModelLoadError
 from inllama.cli import main
@@ -147,6 +148,74 @@ def test_an_importance_matrix_of_before_gives_the_same_file_too(tmp_path: Path, 
     subprocess.run([TOOL, "--imatrix", matrix, FIXTURE, theirs, "Q4_K_M", "2"], check=True, capture_output=True)
     quantize(FIXTURE, ours, "Q4_K_M", imatrix=matrix, n_threads=2)
     assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_damaged_importance_matrix_in_gguf_is_refused(tmp_path: Path) -> None:
+    import gguf
+
+    f32 = np.float32
+    name = "blk.0.attn_q.weight"
+    for arrays, words in (
+        ({".in_sum2": np.ones((1, 64), f32)}, "needs both"),
+        ({".counts": np.ones((1, 1), f32)}, "needs both"),
+        ({".in_sum2": np.ones((1, 64), f32), ".counts": np.ones((1, 3), f32)}, "as many for each"),
+        ({".in_sum2": np.ones((1, 64), np.float16), ".counts": np.ones((1, 1), f32)}, "must be f32"),
+        ({".in_sum2": np.full((1, 64), np.nan, f32), ".counts": np.ones((1, 1), f32)}, "not finite"),
+    ):
+        writer = gguf.GGUFWriter(str(tmp_path / "bad.gguf"), arch="none")
+        for end, array in arrays.items():
+            writer.add_tensor(name + end, array)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        with pytest.raises(ModelLoadError, match=words) as raised:
+            quantize(FIXTURE, tmp_path / "x.gguf", "Q4_K_M", imatrix=tmp_path / "bad.gguf")
+        assert raised.value.path == str(tmp_path / "bad.gguf")
+
+
+@pytest.mark.parametrize("entries", [{"imatrix.chunk_count": "three"}, {"imatrix.datasets": [1, 2]}, {}])
+def test_notes_of_an_importance_matrix_may_be_odd(tmp_path: Path, entries: dict[str, object]) -> None:
+    import gguf
+
+    writer = gguf.GGUFWriter(str(tmp_path / "odd.gguf"), arch="none")
+    for key, value in entries.items():
+        (writer.add_array if isinstance(value, list) else writer.add_string)(key, value)
+    name = "blk.0.attn_q.weight"
+    writer.add_tensor(f"{name}.in_sum2", np.ones((1, 64), np.float32))
+    writer.add_tensor(f"{name}.counts", np.full((1, 1), np.nan, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    quantize(FIXTURE, tmp_path / "x.gguf", "Q4_K_M", imatrix=tmp_path / "odd.gguf")
+    notes = gguf_notes(tmp_path / "x.gguf")
+    assert notes == {"quantize.imatrix.file": str(tmp_path / "odd.gguf"), "quantize.imatrix.entries_count": 1}
+
+
+def gguf_notes(path: Path) -> dict[str, object]:
+    from inllama import gguf
+
+    return {key: value for key, value in gguf.read(path).metadata.items() if key.startswith("quantize.")}
+
+
+def test_notes_end_with_a_whole_character(tmp_path: Path) -> None:
+    folder = tmp_path / ("é" * 70)
+    folder.mkdir()
+    quantize(FIXTURE, tmp_path / "x.gguf", "Q4_K_M", imatrix=older_imatrix(folder / "imatrix.dat"))
+    noted = str(gguf_notes(tmp_path / "x.gguf")["quantize.imatrix.file"])
+    assert str(folder).startswith(noted)
+    assert len(noted.encode()) in (126, 127)
+
+
+def test_equal_tokens_are_not_quantized(tmp_path: Path) -> None:
+    from inllama import gguf
+
+    tokens = list(gguf.read(FIXTURE).metadata["tokenizer.ggml.tokens"])
+    tokens[300:302] = ["same", "same"]
+    bad = tiny.llama(tmp_path / "bad.gguf", metadata={"tokenizer.ggml.tokens": tokens})
+    with pytest.raises(ModelLoadError, match="the same text twice"):
+        quantize(bad, tmp_path / "x.gguf", "Q8_0")
 
 
 def test_what_is_no_importance_matrix_is_refused(tmp_path: Path) -> None:
