@@ -2,17 +2,11 @@
 #
 # All of llama.cpp's `common` would bring downloads, argument parsing and a log with a thread of its own; what the chat
 # layer needs of that is in core/llama/chat_symbols.cpp. Our patches are applied to a copy: the tree stays as it is.
-find_package(Python 3.11 REQUIRED COMPONENTS Interpreter)
+include(patched_copy)
 
 set(patches jinja-limits peg-nesting jinja-speed json-schema-log)
-list(TRANSFORM patches PREPEND ${CMAKE_CURRENT_LIST_DIR}/patches/ OUTPUT_VARIABLE patch_files)
-list(TRANSFORM patch_files APPEND .patch)
-set(patch_script ${CMAKE_CURRENT_LIST_DIR}/apply_patch.py)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${patch_files} ${patch_script})
 set(INLLAMA_CHAT_DIR ${CMAKE_BINARY_DIR}/llama_chat)
-execute_process(
-    COMMAND ${Python_EXECUTABLE} ${patch_script} ${INLLAMA_LLAMA_DIR} common ${INLLAMA_CHAT_DIR} ${patch_files}
-    OUTPUT_VARIABLE applied COMMAND_ERROR_IS_FATAL ANY)
+inllama_patched_copy(common ${INLLAMA_CHAT_DIR} applied ${patches})
 foreach(patch IN LISTS patches)
     if(NOT patch IN_LIST applied)
         message(STATUS "inllama: ${patch}.patch does not fit this llama.cpp")

@@ -1,10 +1,7 @@
-# What this project changes in ggml; the tree stays as it is.
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    set_property(SOURCE ${INLLAMA_LLAMA_DIR}/ggml/src/ggml-cpu/amx/mmq.cpp TARGET_DIRECTORY ggml-cpu
-        APPEND PROPERTY COMPILE_OPTIONS -include ${CMAKE_CURRENT_LIST_DIR}/ggml/tile_config.h)
-endif()
+# What this project changes in ggml and in the graphs of models; the tree stays as it is.
+include(patched_copy)
 
-# llama.cpp's own tools are what inllama is compared with: they get its kernels and its memory.
+# llama.cpp's own tools are what inllama is compared with: they get its kernels, its graphs and its memory.
 if(NOT INLLAMA_BENCH_TOOLS)
     if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
         target_sources(ggml-base PRIVATE ${CMAKE_CURRENT_LIST_DIR}/ggml/huge_pages.c)
@@ -12,24 +9,49 @@ if(NOT INLLAMA_BENCH_TOOLS)
             APPEND PROPERTY COMPILE_DEFINITIONS posix_memalign=inllama_posix_memalign)
     endif()
 
-    find_package(Python 3.11 REQUIRED COMPONENTS Interpreter)
-    set(patch ${CMAKE_CURRENT_LIST_DIR}/patches/flash-attention-rows.patch)
-    set(patch_script ${CMAKE_CURRENT_LIST_DIR}/apply_patch.py)
-    set(patched_dir ${CMAKE_BINARY_DIR}/llama_kernels)
-    set(cpu_dir ggml/src/ggml-cpu)
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${patch} ${patch_script})
-    execute_process(
-        COMMAND ${Python_EXECUTABLE} ${patch_script} ${INLLAMA_LLAMA_DIR} ${cpu_dir}/ops.cpp ${patched_dir} ${patch}
-        OUTPUT_VARIABLE applied COMMAND_ERROR_IS_FATAL ANY)
-    if(applied)
-        get_target_property(sources ggml-cpu SOURCES)
-        list(TRANSFORM sources REPLACE "^ggml-cpu/(ops\\.cpp|ggml-cpu\\.c)$" "${patched_dir}/${cpu_dir}/\\1")
-        set_target_properties(ggml-cpu PROPERTIES SOURCES "${sources}")
-        target_include_directories(ggml-cpu PRIVATE ${INLLAMA_LLAMA_DIR}/${cpu_dir})
+    # Takes the sources of a target that MATCH from the copy in FOLDER, where they are as in ROOT.
+    function(inllama_take_patched target match root folder)
+        get_target_property(sources ${target} SOURCES)
+        list(TRANSFORM sources REPLACE "^(.*/)?(${match})$" "${folder}/${root}/\\2")
+        set_target_properties(${target} PROPERTIES SOURCES "${sources}")
         if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
-            target_compile_options(ggml-cpu PRIVATE -ffile-prefix-map=${patched_dir}=llama.cpp)
+            target_compile_options(${target} PRIVATE -ffile-prefix-map=${folder}=llama.cpp)
         endif()
+    endfunction()
+
+    set(folder ${CMAKE_BINARY_DIR}/llama_kernels)
+    set(cpu_dir ggml/src/ggml-cpu)
+    inllama_patched_copy(${cpu_dir}/amx ${folder} applied flash-attention-rows amx-batches)
+    target_include_directories(ggml-cpu PRIVATE ${INLLAMA_LLAMA_DIR}/${cpu_dir})
+    if("flash-attention-rows" IN_LIST applied)
+        inllama_take_patched(ggml-cpu "ops\\.cpp|ggml-cpu\\.c" ${cpu_dir} ${folder})
     else()
         message(STATUS "inllama: flash-attention-rows.patch does not fit this llama.cpp; steps of few rows are slower")
     endif()
+    if("amx-batches" IN_LIST applied)
+        inllama_take_patched(ggml-cpu "amx/(amx|mmq)\\.cpp" ${cpu_dir} ${folder})
+    else()
+        message(WARNING "inllama: amx-batches.patch does not fit this llama.cpp; CPUs with AMX may compute batches wrong")
+    endif()
+
+    set(folder ${CMAKE_BINARY_DIR}/llama_models)
+    inllama_patched_copy(src/models ${folder} applied plamo2-sequences)
+    if("plamo2-sequences" IN_LIST applied)
+        inllama_take_patched(llama "models/plamo2\\.cpp" src ${folder})
+        # Its headers are copies too, which other files do not include.
+        set_property(SOURCE ${folder}/src/models/plamo2.cpp TARGET_DIRECTORY llama
+            PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
+    else()
+        message(WARNING "inllama: plamo2-sequences.patch does not fit this llama.cpp; PLaMo 2 may compute batches wrong")
+    endif()
+endif()
+
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    get_target_property(sources ggml-cpu SOURCES)
+    list(FILTER sources INCLUDE REGEX "amx/mmq\\.cpp$")
+    foreach(source IN LISTS sources)
+        cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${INLLAMA_LLAMA_DIR}/ggml/src)
+        set_property(SOURCE ${source} TARGET_DIRECTORY ggml-cpu
+            APPEND PROPERTY COMPILE_OPTIONS -include ${CMAKE_CURRENT_LIST_DIR}/ggml/tile_config.h)
+    endforeach()
 endif()

@@ -15,6 +15,10 @@ std::string shown(double number) {
 
 // Those without attention: they say that there are no heads.
 constexpr const char* kHeadless = " mamba mamba2 rwkv6 rwkv6qwen2 rwkv7 arwkv7 wavtokenizer-dec ";
+// Those whose first layer may be without: others take the widths of all layers from its heads.
+constexpr const char* kMayBeginHeadless =
+    " bailingmoe3 glm5-next granitehybrid jamba kimi-k3 kimi-linear minimax-01 nemotron_h nemotron_h_moe "
+    "plamo2 ";
 // Those whose positions have several dimensions.
 constexpr const char* kSections = " paddleocr qwen2vl qwen3tts qwen3vl qwen3vlmoe qwen35 qwen35moe qwen4exp ";
 // Those whose graph asserts that keys and values are equally wide and all dimensions of a head are rotated.
@@ -67,6 +71,11 @@ void check_heads(const GgufArchitecture& architecture) {
     }
     if (most < 1 && !architecture.is_in(kHeadless)) {
         architecture.fail(".attention.head_count", "must be at least 1");
+    }
+    if (most >= 1 && gguf_layer_number(all_heads, 0).value_or(0) < 1 && !architecture.is_in(kHeadless) &&
+        !architecture.is_in(kMayBeginHeadless)) {
+        architecture.fail(".attention.head_count",
+                          "is 0 for the first layer, from whose heads llama.cpp takes the widths of all");
     }
     const auto width = architecture.one(".embedding_length");
     const auto heads = architecture.one(".attention.head_count");

@@ -149,6 +149,15 @@ TEST("arrays of layers have as many values as there are layers") {
 TEST("heads are there and divide") {
     check_refused(u32("llama.attention.head_count", 0), "at least 1");
     check_refused(u32("llama.attention.head_count_kv", 3), "does not divide");
+    for (const char* architecture : {"llama", "olmo2", "lfm2", "phimoe"}) {
+        check_refused(
+            numbers<uint32_t>(architecture + std::string(".attention.head_count"), GgufType::u32, {0, 4, 4}),
+            "is 0 for the first layer", architecture);
+    }
+    CHECK_EQ(
+        problem(model("plamo2", {numbers<uint32_t>("plamo2.attention.head_count", GgufType::u32, {0, 4, 4}),
+                                 u32("plamo2.ssm.group_count", 0)})),
+        "");
     check_refused(numbers<uint32_t>("llama.attention.head_count_kv", GgufType::u32, {2, 2, 3}),
                   "for layer 2");
     check_refused(u32("llama.attention.head_count", 6), "does not divide the width, 64");
