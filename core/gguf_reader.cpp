@@ -158,7 +158,7 @@ void GgufReader::fetch(uint64_t n, const char* what) {
         fail("ends at byte " + std::to_string(at_ + n) + " with " + what + ", but a header has at most " +
              std::to_string(kGgufMaxHeaderBytes) + " bytes");
     }
-    const uint64_t block = std::clamp<uint64_t>(n_read_ / 2, kFirstBlock, kLargestBlock);
+    const uint64_t block = std::clamp<uint64_t>(n_read_, kFirstBlock, kLargestBlock);
     const uint64_t most = std::min(source_.size(), kGgufMaxHeaderBytes);
     const uint64_t end = std::min(most, std::max(at_ + n, n_read_ + block));
     populate(bytes_->data() + n_read_, end - n_read_);
