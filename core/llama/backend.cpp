@@ -31,11 +31,9 @@ void on_log(ggml_log_level level, const char* text, void*) {
 // Called where an assertion failed, in a frame of C that is compiled to let exceptions pass
 // (cmake/llama_cpp.cmake). What is returned to ends the process.
 void on_abort(const char* message) {
-#ifndef _MSC_VER
-    if (asserts_throw) {
+    if (kAssertsCanThrow && asserts_throw) {
         throw std::runtime_error(message);
     }
-#endif
     std::fprintf(stderr, "%s\n", message);
     ggml_print_backtrace();
 }

@@ -56,10 +56,17 @@ class LogTap {
     bool has_thrown_ = false;
 };
 
+// Whether exceptions can pass the C between an assertion of llama.cpp and what catches them.
+#ifdef _MSC_VER
+constexpr bool kAssertsCanThrow = false;
+#else
+constexpr bool kAssertsCanThrow = true;
+#endif
+
 // While it lives, an assertion of llama.cpp that fails on this thread throws std::runtime_error, which names
-// it, instead of ending the process (not with MSVC, where exceptions cannot pass C). Only around calls that
-// load a file, since these catch exceptions and give up what they have made by then; what they call back,
-// which may compute, has one that does not throw.
+// it, instead of ending the process, if kAssertsCanThrow. Only around calls that load a file, since these
+// catch exceptions and give up what they have made by then; what they call back, which may compute, has one
+// that does not throw.
 class ThrowingAsserts {
   public:
     explicit ThrowingAsserts(bool throws = true);

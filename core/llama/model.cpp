@@ -69,6 +69,9 @@ Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
     std::future<CheckedFiles> checked = std::async([&path] { return CheckedFiles::of_model(path); });
     start_backend();
     const CheckedFiles files = checked.get();
+    if (!kAssertsCanThrow) {
+        check_gguf_tokens(path);
+    }
     bool cancelled = false;
     ModelParams watched = params;
     if (params.progress) {
