@@ -19,10 +19,13 @@ GIGABYTE = "1.5b"
 CHILD = """
 import json, sys, time
 from inllama import Model
-started = time.perf_counter()
-model = Model(sys.argv[1])
-print(json.dumps({"seconds": time.perf_counter() - started}))
-model.close()
+def load_s():
+    started = time.perf_counter()
+    model = Model(sys.argv[1])
+    seconds = time.perf_counter() - started
+    model.close()
+    return seconds
+print(json.dumps({"first": load_s(), "next": load_s()}))
 """
 CHILD_INSPECT = """
 import json, sys, time
@@ -42,10 +45,10 @@ def take_memory(path: str) -> None:
     np.ones(2 * Path(path).stat().st_size, dtype=np.uint8)
 
 
-def ours_s(path: str) -> float:
-    """Load a model in a new process of Python; with all checks of its file."""
+def ours_s(path: str, which: str) -> float:
+    """Load a model in a new process of Python, the first time or once more; with all checks of its file."""
     take_memory(path)
-    return float(run_json(sys.executable, "-c", CHILD, path)["seconds"])
+    return float(run_json(sys.executable, "-c", CHILD, path)[which])
 
 
 def theirs_s(path: str) -> float:
@@ -54,15 +57,34 @@ def theirs_s(path: str) -> float:
     return float(run_json(tool("bench-load"), path)["seconds"])
 
 
-def check_s(path: str) -> float:
-    """Check its file alone, in a new process of bench/check.cpp."""
+def check_s(path: str, which: str) -> float:
+    """Check its file alone, in a new process of bench/check.cpp, the first time or once more."""
     take_memory(path)
-    return float(run_json(tool("bench-check"), path)["seconds"])
+    return float(run_json(tool("bench-check"), path)[which])
 
 
 def inspect_s(path: str) -> float:
     """Read its header in a new process of Python."""
     return float(run_json(sys.executable, "-c", CHILD_INSPECT, path)["seconds"])
+
+
+def case_of_check(path: str, which: str, series: dict[str, list[float]]) -> Case:
+    """Compare the check of a file with the load that begins with one."""
+    both = {"check": series[f"{which} check"], "inllama": series[f"{which} inllama"]}
+    return Case(
+        name=f"{which} check {Path(path).name}",
+        method=(
+            f"The checks of the file alone, in a new process of bench/check.cpp, against Model(path) in one of Python, "
+            f"which begins with them: the {which} one of its process."
+        ),
+        series=both,
+        unit="s",
+        figure=ratios(both["check"], both["inllama"]),
+        figure_unit="x",
+        target=TARGET_CHECK,
+        at_least=False,
+        notes={"n_bytes": Path(path).stat().st_size},
+    )
 
 
 def measure_loading(n_rounds: int) -> list[Case]:
@@ -71,14 +93,19 @@ def measure_loading(n_rounds: int) -> list[Case]:
     for path in (str(demo_path()), model_path(), model_path(GIGABYTE)):
         series = interleave(
             {
-                "inllama": partial(ours_s, path),
+                "first inllama": partial(ours_s, path, "first"),
                 "llama_model_load_from_file": partial(theirs_s, path),
-                "check": partial(check_s, path),
+                "first check": partial(check_s, path, "first"),
+                "next inllama": partial(ours_s, path, "next"),
+                "next check": partial(check_s, path, "next"),
             },
             n_rounds,
             0.1,
         )
-        notes = {"n_bytes": Path(path).stat().st_size}
+        load = {
+            "inllama": series["first inllama"],
+            "llama_model_load_from_file": series["llama_model_load_from_file"],
+        }
         cases.append(
             Case(
                 name=f"load {Path(path).name}",
@@ -88,31 +115,16 @@ def measure_loading(n_rounds: int) -> list[Case]:
                     "are mapped, and laid out anew for the processor where llama.cpp does so, here into large pages, "
                     "which llama.cpp does not ask for. The page cache is warm, and twice the memory was just in use."
                 ),
-                series=series,
+                series=load,
                 unit="s",
-                figure=ratios(series["inllama"], series["llama_model_load_from_file"]),
+                figure=ratios(load["inllama"], load["llama_model_load_from_file"]),
                 figure_unit="x",
                 target=TARGET,
                 at_least=False,
-                notes=notes,
+                notes={"n_bytes": Path(path).stat().st_size},
             )
         )
-        cases.append(
-            Case(
-                name=f"check {Path(path).name}",
-                method=(
-                    "The checks of the file alone, in a new process of bench/check.cpp, against Model(path), which "
-                    "begins with them."
-                ),
-                series={name: series[name] for name in ("check", "inllama")},
-                unit="s",
-                figure=ratios(series["check"], series["inllama"]),
-                figure_unit="x",
-                target=TARGET_CHECK,
-                at_least=False,
-                notes=notes,
-            )
-        )
+        cases.extend(case_of_check(path, which, series) for which in ("first", "next"))
     path = model_path(GIGABYTE)
     series = interleave({"inllama.gguf.read": partial(inspect_s, path)}, n_rounds, 0.1)
     cases.append(

@@ -62,16 +62,16 @@ struct GgufEntry {
     bool is_array = false;
     uint64_t n = 1;         // values
     uint64_t n_longest = 0; // bytes of the longest text
-    std::string_view bytes; // of them, as in the file
+    std::string_view bytes; // of them, as in the file; empty if they were not kept
 
     bool is_number() const noexcept { return type != GgufType::text; }
     bool is_text() const noexcept { return type == GgufType::text && !is_array; }
 
-    // Value `i`, a flag as 0 or 1; large ones rounded. REQUIRES: is_number(), i < n.
+    // Value `i`, a flag as 0 or 1; large ones rounded. REQUIRES: is_number(), i < n, and they were kept.
     double number(uint64_t i = 0) const noexcept;
     // The text. REQUIRES: is_text().
     std::string_view text() const noexcept { return texts().next(); }
-    // All `n` texts. REQUIRES: type is text.
+    // All `n` texts. REQUIRES: type is text, and they were kept.
     GgufTexts texts() const noexcept { return GgufTexts(bytes); }
 };
 
@@ -89,14 +89,17 @@ struct GgufTensor {
 class Gguf {
   public:
     enum class Extent : uint8_t { file, header };
+    // Whether the values of the array `key` are to be kept, asked when `file` has the entries before it.
+    using Wanted = bool (*)(const Gguf& file, std::string_view key);
 
     // Reads the header of `source`, and checks that the data of all tensors is there if `extent` is file.
+    // Keeps all of it, or of arrays, which most of a header is, those that are `wanted`.
     //
     // Takes memory in proportion to the header: a few times its bytes, at most 2 MiB more, and none for what
     // is not there; of addresses as many as the file has bytes, at most 64 MiB. Throws ModelLoadError with
     // path, reason and where (the entry, the tensor or the byte); also with n_needed, if bytes are missing:
     // the size to have at least.
-    explicit Gguf(ByteSource& source, Extent extent = Extent::file);
+    explicit Gguf(ByteSource& source, Extent extent = Extent::file, Wanted wanted = nullptr);
     Gguf(const Gguf&) = delete;
     Gguf& operator=(const Gguf&) = delete;
 
@@ -124,7 +127,7 @@ class Gguf {
     friend class GgufParser;
 
     std::string name_;
-    std::shared_ptr<const HeaderBytes> header_;
+    std::unique_ptr<const HeaderBytes> header_;
     uint32_t version_ = 0;
     uint32_t alignment_ = 32;
     uint64_t data_begin_ = 0;

@@ -350,15 +350,16 @@ void check_gguf_entries(const Gguf& file) {
     const std::string_view architecture = file.architecture();
     const RuleTable& table = rules();
     for (const GgufEntry& entry : file.entries()) {
-        std::string_view key = entry.key;
-        // Rules of an architecture begin with the dot behind its name.
-        if (!architecture.empty() && key.size() > architecture.size() && key[architecture.size()] == '.' &&
-            key.substr(0, architecture.size()) == architecture) {
-            key.remove_prefix(architecture.size());
-        } else if (key[0] == '.') {
+        const std::string_view key = entry.key;
+        if (key[0] == '.') {
             continue;
         }
-        const auto found = table.find(key);
+        auto found = table.find(key);
+        // Rules of an architecture begin with the dot behind its name.
+        if (found == table.end() && !architecture.empty() && key.size() > architecture.size() &&
+            key[architecture.size()] == '.' && key.substr(0, architecture.size()) == architecture) {
+            found = table.find(key.substr(architecture.size()));
+        }
         if (found != table.end()) {
             check_entry(file, entry, *found->second);
         }

@@ -45,7 +45,8 @@ std::string_view name_of(const GgufTensor& tensor) noexcept {
 // Reads a header into a Gguf.
 class GgufParser {
   public:
-    GgufParser(ByteSource& source, Gguf& file) : source_(source), reader_(source), file_(file) {}
+    GgufParser(ByteSource& source, Gguf::Wanted wanted, Gguf& file)
+        : source_(source), reader_(source), wanted_(wanted), file_(file) {}
 
     void parse(Gguf::Extent extent) {
         file_.name_ = source_.name();
@@ -58,13 +59,13 @@ class GgufParser {
         for (uint64_t i = 0; i < n_tensors_; i++) {
             read_tensor(i);
         }
-        file_.header_ = reader_.bytes();
         check_names();
         set_alignment();
         place_tensors(reader_.offset());
         if (extent == Gguf::Extent::file) {
             check_data();
         }
+        file_.header_ = reader_.take_bytes();
     }
 
   private:
@@ -146,34 +147,38 @@ class GgufParser {
             }
             entry.n = reader_.take<uint64_t>("a length");
         }
-        const uint64_t begin = reader_.offset();
+        const bool is_wanted = wanted_ == nullptr || !entry.is_array || wanted_(file_, entry.key);
+        const auto bytes = is_wanted ? GgufReader::Bytes::kept : GgufReader::Bytes::dropped;
+        const char* begin = reader_.here();
         if (entry.type == GgufType::text) {
-            entry.n_longest = skip_texts(entry.n);
+            entry.n_longest = skip_texts(entry.n, bytes);
         } else {
-            skip_numbers(entry);
+            skip_numbers(entry, bytes);
         }
-        entry.bytes = std::string_view(reader_.data() + begin, reader_.offset() - begin);
+        if (is_wanted) {
+            entry.bytes = std::string_view(begin, static_cast<size_t>(reader_.here() - begin));
+        }
         file_.entries_.push_back(entry);
     }
 
-    uint64_t skip_texts(uint64_t n) {
+    uint64_t skip_texts(uint64_t n, GgufReader::Bytes bytes) {
         if (n > kGgufMaxTexts) {
             reader_.fail("has " + std::to_string(n) + " texts, but at most " + std::to_string(kGgufMaxTexts) +
                          " are possible");
         }
         reader_.expect(n * sizeof(uint64_t), "its texts");
-        return reader_.skip_texts(n);
+        return reader_.skip_texts(n, bytes);
     }
 
-    void skip_numbers(const GgufEntry& entry) {
+    void skip_numbers(const GgufEntry& entry, GgufReader::Bytes bytes) {
         const size_t each = gguf_type_bytes(entry.type);
         if (entry.n > kGgufMaxHeaderBytes / each) {
             reader_.fail("has " + std::to_string(entry.n) + " values of " + std::to_string(each) +
                          " bytes, but a header has at most " + std::to_string(kGgufMaxHeaderBytes));
         }
-        reader_.skip(entry.n * each, "its values");
-        if (entry.type == GgufType::flag) {
-            const char* flags = reader_.data() + reader_.offset() - entry.n;
+        reader_.skip(entry.n * each, "its values", bytes);
+        if (entry.type == GgufType::flag && bytes == GgufReader::Bytes::kept) {
+            const char* flags = reader_.here() - entry.n;
             for (uint64_t i = 0; i < entry.n; i++) {
                 if (flags[i] != 0 && flags[i] != 1) {
                     reader_.fail("has a bool of " + std::to_string(static_cast<unsigned char>(flags[i])) +
@@ -293,13 +298,14 @@ class GgufParser {
 
     ByteSource& source_;
     GgufReader reader_;
+    const Gguf::Wanted wanted_;
     Gguf& file_;
     uint64_t n_entries_ = 0;
     uint64_t n_tensors_ = 0;
 };
 
-Gguf::Gguf(ByteSource& source, Extent extent) {
-    GgufParser(source, *this).parse(extent);
+Gguf::Gguf(ByteSource& source, Extent extent, Wanted wanted) {
+    GgufParser(source, wanted, *this).parse(extent);
 }
 
 } // namespace inllama

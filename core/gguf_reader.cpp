@@ -9,9 +9,8 @@ namespace inllama {
 
 namespace {
 
-constexpr uint64_t kFirstBlock = 96 << 10;
-// What the cache nearest to a core but one holds, so that its bytes are still there when they are looked at.
-constexpr uint64_t kLargestBlock = 512 << 10;
+// As few pages as can be are touched for the first time, which costs more than a call of the system.
+constexpr uint64_t kBlock = 32 << 10;
 
 // Of each byte of a number.
 constexpr uint64_t kHighBits = 0x8080808080808080;
@@ -86,7 +85,7 @@ Error gguf_error(const std::string& name, const std::string& place, const std::s
 }
 
 GgufReader::GgufReader(ByteSource& source)
-    : source_(source), bytes_(std::make_shared<HeaderBytes>(
+    : source_(source), bytes_(std::make_unique<HeaderBytes>(
                            static_cast<size_t>(std::min(source.size(), kGgufMaxHeaderBytes)))) {}
 
 void GgufReader::fail_at(const std::string& place, const std::string& problem) const {
@@ -100,7 +99,7 @@ std::string_view GgufReader::take_text(const char* what, uint64_t limit) {
              std::to_string(limit) + " are possible");
     }
     need(n, what);
-    const std::string_view text(data() + at_, n);
+    const std::string_view text(here(), n);
     if (!is_utf8(text.data(), n)) {
         fail("has " + std::string(what) + " that is not UTF-8");
     }
@@ -108,8 +107,11 @@ std::string_view GgufReader::take_text(const char* what, uint64_t limit) {
     return text;
 }
 
-uint64_t GgufReader::skip_texts(uint64_t n) {
+uint64_t GgufReader::skip_texts(uint64_t n, Bytes bytes) {
     uint64_t n_longest = 0;
+    if (bytes == Bytes::dropped) {
+        drop_begin_ = at_;
+    }
     while (n > 0) {
         n -= skip_row_of_texts(n, n_longest);
         if (n > 0) {
@@ -117,6 +119,7 @@ uint64_t GgufReader::skip_texts(uint64_t n) {
             n--;
         }
     }
+    drop_begin_.reset();
     return n_longest;
 }
 
@@ -127,14 +130,14 @@ uint64_t GgufReader::skip_row_of_texts(uint64_t n, uint64_t& n_longest) {
     uint64_t i = 0;
     for (; i < n && n_read_ - at >= sizeof(uint64_t) && at - at_ < kRowBytes; i++) {
         uint64_t size;
-        std::memcpy(&size, data() + at, sizeof(size));
+        std::memcpy(&size, here() + (at - at_), sizeof(size));
         if ((size & kHighBits) != 0 || size > n_read_ - at - sizeof(size)) {
             break;
         }
         at += sizeof(size) + size;
         n_longest = std::max(n_longest, size);
     }
-    if (!is_utf8(data() + at_, at - at_)) {
+    if (!is_utf8(here(), at - at_)) {
         fail("has a text that is not UTF-8");
     }
     at_ = at;
@@ -152,18 +155,38 @@ void GgufReader::expect(uint64_t n, const char* what) const {
     }
 }
 
-void GgufReader::fetch(uint64_t n, const char* what) {
+void GgufReader::expect_in_header(uint64_t n, const char* what) const {
     expect(n, what);
     if (at_ + n > kGgufMaxHeaderBytes) {
         fail("ends at byte " + std::to_string(at_ + n) + " with " + what + ", but a header has at most " +
              std::to_string(kGgufMaxHeaderBytes) + " bytes");
     }
-    const uint64_t block = std::clamp<uint64_t>(n_read_, kFirstBlock, kLargestBlock);
+}
+
+void GgufReader::fetch(uint64_t n, const char* what) {
+    expect_in_header(n, what);
     const uint64_t most = std::min(source_.size(), kGgufMaxHeaderBytes);
-    const uint64_t end = std::min(most, std::max(at_ + n, n_read_ + block));
-    populate(bytes_->data() + n_read_, end - n_read_);
-    source_.read(n_read_, bytes_->data() + n_read_, end - n_read_);
+    const uint64_t end = std::min(most, std::max(at_ + n, n_read_ + kBlock));
+    drop_texts();
+    char* to = bytes_->data() + (n_read_ - n_dropped_);
+    populate(to, end - n_read_);
+    source_.read(n_read_, to, end - n_read_);
     n_read_ = end;
+}
+
+void GgufReader::drop(uint64_t n, const char* what) {
+    expect_in_header(n, what);
+    at_ += n;
+    n_read_ = std::max(n_read_, at_); // a hole, for which no memory is taken
+}
+
+void GgufReader::drop_texts() {
+    if (drop_begin_) {
+        char* to = bytes_->data() + (*drop_begin_ - n_dropped_);
+        std::memmove(to, here(), n_read_ - at_);
+        n_dropped_ += at_ - *drop_begin_;
+        drop_begin_ = at_;
+    }
 }
 
 } // namespace inllama

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace inllama {
 
@@ -23,7 +24,7 @@ struct GgufPlace {
     std::string text() const;
 };
 
-// Takes values from the beginning of a source, which it reads in large blocks and keeps.
+// Takes values from the beginning of a source, which it reads in large blocks and keeps, unless told not to.
 //
 // Nothing is taken from the system for bytes that the source does not have. Throws ModelLoadError. Threads:
 // one at a time.
@@ -32,6 +33,8 @@ class GgufReader {
     explicit GgufReader(ByteSource& source);
 
     uint64_t offset() const noexcept { return at_; }
+    // Where the bytes from offset() on are, or will be; what is taken from there stays there.
+    const char* here() const noexcept { return bytes_->data() + (at_ - n_dropped_); }
     uint64_t remaining() const noexcept { return source_.size() - at_; }
     // Names what is read from now on, for errors.
     void set_place(const GgufPlace& place) { place_ = place; }
@@ -39,29 +42,35 @@ class GgufReader {
     template<class T> T take(const char* what) {
         need(sizeof(T), what);
         T value;
-        std::memcpy(&value, data() + at_, sizeof(T));
+        std::memcpy(&value, here(), sizeof(T));
         at_ += sizeof(T);
         return value;
     }
 
-    // Skips `n` bytes, which are then in memory.
-    void skip(uint64_t n, const char* what) {
-        need(n, what);
-        at_ += n;
+    enum class Bytes : uint8_t { kept, dropped };
+
+    // Skips `n` bytes. Those that are dropped are not read.
+    void skip(uint64_t n, const char* what, Bytes bytes = Bytes::kept) {
+        if (bytes == Bytes::dropped) {
+            drop(n, what);
+        } else {
+            need(n, what);
+            at_ += n;
+        }
     }
 
     // Throws unless the source has `n` more bytes. Reads nothing.
     void expect(uint64_t n, const char* what) const;
 
-    // Takes a text with its length before it; at most `limit` bytes. It lives as long as bytes().
+    // Takes a text with its length before it; at most `limit` bytes. It lives as long as the bytes kept.
     std::string_view take_text(const char* what, uint64_t limit);
 
-    // Skips `n` texts, and gives the bytes of the longest one.
-    uint64_t skip_texts(uint64_t n);
+    // Skips `n` texts, and gives the bytes of the longest one. Where they are dropped, what comes next takes
+    // their place.
+    uint64_t skip_texts(uint64_t n, Bytes bytes);
 
-    // What was read until now, from the beginning; it stays where it is.
-    const char* data() const noexcept { return bytes_->data(); }
-    std::shared_ptr<const HeaderBytes> bytes() const noexcept { return bytes_; }
+    // What was read and kept. Afterwards nothing more can be taken.
+    std::unique_ptr<const HeaderBytes> take_bytes() noexcept { return std::move(bytes_); }
 
     [[noreturn]] void fail(const std::string& problem) const { fail_at(place_.text(), problem); }
     [[noreturn]] void fail_at(const std::string& place, const std::string& problem) const;
@@ -74,14 +83,21 @@ class GgufReader {
         }
     }
     void fetch(uint64_t n, const char* what);
+    // Throws unless a header can have `n` more bytes, and this one has them.
+    void expect_in_header(uint64_t n, const char* what) const;
+    void drop(uint64_t n, const char* what);
+    void drop_texts();
 
     // Skips some of `n` texts that are in memory already, and gives their number.
     uint64_t skip_row_of_texts(uint64_t n, uint64_t& n_longest);
 
     ByteSource& source_;
-    const std::shared_ptr<HeaderBytes> bytes_;
+    std::unique_ptr<HeaderBytes> bytes_;
+    // Offsets in the source.
     uint64_t n_read_ = 0;
-    uint64_t at_ = 0; // never above n_read_
+    uint64_t at_ = 0;                    // never above n_read_
+    std::optional<uint64_t> drop_begin_; // what was taken from here on is not needed
+    uint64_t n_dropped_ = 0;             // bytes before at_ whose place was taken
     GgufPlace place_{""};
 };
 

@@ -26,6 +26,9 @@ void check_gguf_adapter(const Gguf& file);
 // the other checks together.
 void check_gguf_token_texts(const Gguf& file);
 
+// For Gguf: whether one of the first three looks at the values of an array.
+bool gguf_rules_want(const Gguf& file, std::string_view key);
+
 // The number of files that a model says to have.
 uint32_t gguf_files(const Gguf& first);
 

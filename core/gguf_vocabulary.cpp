@@ -11,6 +11,11 @@ namespace inllama {
 
 namespace {
 
+constexpr const char* kModel = "tokenizer.ggml.model";
+constexpr const char* kTokens = "tokenizer.ggml.tokens";
+constexpr const char* kTokenTypes = "tokenizer.ggml.token_type";
+constexpr const char* kMerges = "tokenizer.ggml.merges";
+
 constexpr uint64_t kMaxTokens = (1 << 22) - 1;
 constexpr size_t kMaxTokenBytes = 1 << 16;
 constexpr int32_t kByteToken = 6; // LLAMA_TOKEN_TYPE_BYTE
@@ -24,8 +29,18 @@ bool names_a_byte(std::string_view text) {
            text[5] == '>';
 }
 
+// Kinds of vocabularies (tokenizer.ggml.model).
 bool has_no_texts(std::string_view model) {
     return model == "no_vocab" || model == "none";
+}
+
+bool has_no_byte_tokens(std::string_view model) {
+    return model == "bert" || model == "rwkv";
+}
+
+// Those that call byte tokens by a number, such as <0x0A>.
+bool has_named_bytes(std::string_view model) {
+    return model == "llama" || model == "t5" || model == "plamo2" || model == "gemma4";
 }
 
 std::string shown_token(uint64_t i, std::string_view text) {
@@ -130,10 +145,9 @@ void check_charsmap(const Gguf& file) {
 }
 
 void check_byte_tokens(const Gguf& file, std::string_view model, const GgufEntry& tokens) {
-    const GgufEntry* types = per_token(file, "tokenizer.ggml.token_type", tokens.n);
-    const bool has_none = model == "bert" || model == "rwkv";
-    const bool has_named = model == "llama" || model == "t5" || model == "plamo2" || model == "gemma4";
-    if (types == nullptr || (!has_none && !has_named)) {
+    const GgufEntry* types = per_token(file, kTokenTypes, tokens.n);
+    const bool has_none = has_no_byte_tokens(model);
+    if (types == nullptr || (!has_none && !has_named_bytes(model))) {
         return;
     }
     GgufTexts texts = tokens.texts();
@@ -151,9 +165,21 @@ void check_byte_tokens(const Gguf& file, std::string_view model, const GgufEntry
 
 } // namespace
 
+bool gguf_rules_want(const Gguf& file, std::string_view key) {
+    if (key != kTokens && key != kTokenTypes) {
+        return key != kMerges;
+    }
+    // Not yet in order by key.
+    const auto& entries = file.entries();
+    const auto model = std::find_if(entries.begin(), entries.end(),
+                                    [](const GgufEntry& entry) { return entry.key == kModel; });
+    return model == entries.end() || !model->is_text() || has_no_byte_tokens(model->text()) ||
+           has_named_bytes(model->text());
+}
+
 void check_gguf_token_texts(const Gguf& file) {
-    const GgufEntry* tokens = file.find("tokenizer.ggml.tokens");
-    const GgufEntry* model = file.find("tokenizer.ggml.model");
+    const GgufEntry* tokens = file.find(kTokens);
+    const GgufEntry* model = file.find(kModel);
     if (tokens == nullptr || !tokens->is_array || tokens->type != GgufType::text || model == nullptr ||
         !model->is_text() || has_no_texts(model->text())) {
         return;
@@ -175,8 +201,8 @@ void check_gguf_token_texts(const Gguf& file) {
 }
 
 void check_gguf_vocabulary(const Gguf& file) {
-    const GgufEntry* model = file.find("tokenizer.ggml.model");
-    const GgufEntry* tokens = file.find("tokenizer.ggml.tokens");
+    const GgufEntry* model = file.find(kModel);
+    const GgufEntry* tokens = file.find(kTokens);
     if (model == nullptr) {
         return;
     }

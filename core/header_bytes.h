@@ -9,13 +9,14 @@
 namespace inllama {
 
 // Room for bytes, which are not set to anything and stay where they are. The system gives what is written of
-// it; large pages, if the room is large: taking small ones costs more than reading a file into them.
+// it; behind the first bytes large pages, if the room is large: taking small ones costs more than reading a
+// file into them.
 class HeaderBytes {
   public:
     // Throws std::bad_alloc.
     explicit HeaderBytes(size_t room) : room_(room), data_(::operator new(room, alignment())) {
         if (room >= kMany) {
-            prefer_large_pages(data_, room);
+            prefer_large_pages(data() + kLargePageBytes, room - kLargePageBytes);
         }
     }
     HeaderBytes(const HeaderBytes&) = delete;

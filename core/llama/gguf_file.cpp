@@ -74,7 +74,7 @@ std::string file_fingerprint(const std::string& path) {
 
 std::unique_ptr<Gguf> CheckedFiles::add(const std::string& path) {
     RegularFile file(path);
-    auto header = std::make_unique<Gguf>(file);
+    auto header = std::make_unique<Gguf>(file, Gguf::Extent::file, gguf_rules_want);
     files_.emplace_back(path, file.identity());
     return header;
 }

@@ -50,10 +50,10 @@ File model(const std::string& architecture, const std::vector<std::string>& chan
     return file;
 }
 
-std::string problem(const File& file) {
+std::string problem(const File& file, Gguf::Wanted wanted) {
     const std::string bytes = file.bytes();
     MemorySource source(bytes, "x");
-    const Gguf read(source);
+    const Gguf read(source, Gguf::Extent::file, wanted);
     try {
         check_gguf_model(read);
         return "";
@@ -62,6 +62,13 @@ std::string problem(const File& file) {
         CHECK(!std::get<std::string>(*error.field("where")).empty());
         return std::get<std::string>(*error.field("reason"));
     }
+}
+
+// The same whether all of the file is kept, or what the rules want of it.
+std::string problem(const File& file) {
+    const std::string said = problem(file, nullptr);
+    CHECK_EQ(problem(file, gguf_rules_want), said);
+    return said;
 }
 
 std::string llama(const std::vector<std::string>& changes) {
@@ -114,6 +121,13 @@ TEST("entries of another type are refused") {
     check_refused(words("adapter.lora.alpha", "eight"), "it must be f32");
     check_refused(u32("adapter.type", 1), "it must be text");
     check_refused(u32("tokenizer.chat_template", 1), "it must be text");
+}
+
+TEST("no name of an architecture hides an entry from its rule") {
+    check_refused(u32("tokenizer.ggml.model", 1), "it must be text", "tokenizer");
+    check_refused(u32("tokenizer.ggml.model", 1), "it must be text", "tokenizer.ggml");
+    check_refused(u32("split.count", 1), "it must be u16", "split");
+    check_refused(numbers<uint32_t>("general.file_type", GgufType::u32, {}), "is an array", "general");
 }
 
 TEST("numbers out of their range are refused") {
@@ -364,6 +378,28 @@ TEST("a vocabulary fits itself") {
                   "not a number at place 1");
     // Ids out of range are replaced by llama.cpp.
     CHECK_EQ(llama({u32("tokenizer.ggml.bos_token_id", UINT32_MAX)}), "");
+}
+
+TEST("of arrays, the rules want what they look at") {
+    const auto wanted = [](const std::vector<std::string>& before, const char* key) {
+        File file;
+        file.entries = before;
+        const std::string bytes = file.bytes();
+        MemorySource source(bytes, "x");
+        return gguf_rules_want(Gguf(source), key);
+    };
+    for (const char* model : {"llama", "t5", "plamo2", "gemma4", "bert", "rwkv"}) {
+        CHECK(wanted({words("tokenizer.ggml.model", model)}, "tokenizer.ggml.tokens"));
+        CHECK(wanted({words("tokenizer.ggml.model", model)}, "tokenizer.ggml.token_type"));
+        CHECK(!wanted({words("tokenizer.ggml.model", model)}, "tokenizer.ggml.merges"));
+    }
+    CHECK(!wanted({words("tokenizer.ggml.model", "gpt2")}, "tokenizer.ggml.tokens"));
+    CHECK(!wanted({words("tokenizer.ggml.model", "gpt2")}, "tokenizer.ggml.token_type"));
+    CHECK(wanted({words("tokenizer.ggml.model", "gpt2")}, "tokenizer.ggml.scores"));
+    CHECK(wanted({words("tokenizer.ggml.model", "gpt2")}, "llama.attention.head_count"));
+    // As long as it is not known.
+    CHECK(wanted({}, "tokenizer.ggml.tokens"));
+    CHECK(wanted({u32("tokenizer.ggml.model", 1)}, "tokenizer.ggml.tokens"));
 }
 
 TEST("byte tokens name a byte") {
