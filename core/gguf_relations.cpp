@@ -62,11 +62,9 @@ constexpr Narrower kNarrower[] = {
 
 void check_narrower(const GgufArchitecture& architecture) {
     for (const Narrower& rule : kNarrower) {
-        const GgufEntry* entry = architecture.find(rule.key);
-        if (entry == nullptr || !architecture.is_in(rule.architectures)) {
-            continue;
-        }
-        for (uint64_t i = 0; i < entry->n; i++) {
+        const GgufEntry* entry =
+            architecture.is_in(rule.architectures) ? architecture.find(rule.key) : nullptr;
+        for (uint64_t i = 0; entry != nullptr && i < entry->n; i++) {
             if (entry->number(i) < rule.low || entry->number(i) > rule.high) {
                 architecture.fail(rule.key, "has " + shown(entry->number(i)) + "; for " +
                                                 std::string(architecture.name()) + " it must be from " +
@@ -263,7 +261,7 @@ void check_other(const GgufArchitecture& architecture) {
 } // namespace
 
 bool GgufArchitecture::is_in(std::string_view names) const {
-    return names.find(' ' + std::string(name_) + ' ') != std::string_view::npos;
+    return names.find(in_list_) != std::string_view::npos;
 }
 
 std::optional<double> GgufArchitecture::one(std::string_view suffix) const {

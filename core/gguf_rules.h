@@ -54,7 +54,8 @@ std::optional<double> gguf_layer_number(const GgufEntry* entry, uint64_t layer) 
 // Reads the entries of a model's architecture.
 class GgufArchitecture {
   public:
-    explicit GgufArchitecture(const Gguf& file) : file_(file), name_(file.architecture()) {}
+    explicit GgufArchitecture(const Gguf& file)
+        : file_(file), name_(file.architecture()), in_list_(' ' + std::string(name_) + ' ') {}
 
     std::string_view name() const noexcept { return name_; }
     bool is(std::string_view name) const noexcept { return name_ == name; }
@@ -75,6 +76,7 @@ class GgufArchitecture {
   private:
     const Gguf& file_;
     std::string_view name_;
+    std::string in_list_; // with spaces around it
 };
 
 // Heads, their widths, and what is rotated of them. REQUIRES: the file says how many layers there are.

@@ -1,6 +1,7 @@
 #include "core/gguf_rules.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace inllama {
 
@@ -50,7 +51,34 @@ bool is_numbers(std::string_view name) {
                        [&](const char* part) { return has(name, part); });
 }
 
-void check_type(const Gguf& file, const GgufTensor& tensor) {
+// The name without the number of its layer: ".attn_q.weight" of "blk.3.attn_q.weight".
+std::string_view without_layer(std::string_view name) {
+    constexpr std::string_view kLayer = "blk.";
+    if (name.substr(0, kLayer.size()) != kLayer) {
+        return name;
+    }
+    return name.substr(std::min(name.find('.', kLayer.size()), name.size()));
+}
+
+// Answers is_vector(); once for all layers, which have tensors of the same names.
+class VectorNames {
+  public:
+    explicit VectorNames(std::string_view architecture) : architecture_(architecture) {}
+
+    bool has(std::string_view name) {
+        const auto [known, is_new] = known_.emplace(without_layer(name), false);
+        if (is_new) {
+            known->second = is_vector(known->first, architecture_);
+        }
+        return known->second;
+    }
+
+  private:
+    const std::string_view architecture_;
+    std::unordered_map<std::string_view, bool> known_;
+};
+
+void check_type(const Gguf& file, const GgufTensor& tensor, VectorNames& vectors) {
     const uint32_t id = tensor.type->id;
     const char* wanted = nullptr;
     if (is_numbers(tensor.name) && (id == kTensorI32 || id == kTensorI64)) {
@@ -58,7 +86,7 @@ void check_type(const Gguf& file, const GgufTensor& tensor) {
     }
     if (tensor.type->use != TensorType::Use::weights) {
         wanted = "a type of weights";
-    } else if (id != kTensorF32 && is_vector(tensor.name, file.architecture())) {
+    } else if (id != kTensorF32 && vectors.has(tensor.name)) {
         wanted = "f32, as what is added or multiplied element by element";
     }
     if (wanted != nullptr) {
@@ -82,8 +110,9 @@ void check_nvfp4(const Gguf& file, const GgufTensor& tensor) {
 } // namespace
 
 void check_gguf_tensors(const Gguf& file) {
+    VectorNames vectors(file.architecture());
     for (const GgufTensor& tensor : file.tensors()) {
-        check_type(file, tensor);
+        check_type(file, tensor, vectors);
         check_nvfp4(file, tensor);
     }
 }

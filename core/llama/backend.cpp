@@ -2,6 +2,7 @@
 
 #include <llama.h>
 
+#include <atomic>
 #include <cstdio>
 #include <mutex>
 #include <stdexcept>
@@ -13,6 +14,7 @@ namespace inllama {
 
 namespace {
 
+std::atomic<bool> is_started{false};
 thread_local ErrorCapture* current_capture = nullptr;
 thread_local LogTap* current_tap = nullptr;
 thread_local bool asserts_throw = false;
@@ -66,7 +68,12 @@ void start_backend() {
         llama_log_set(on_log, nullptr);
         ggml_set_abort_callback(on_abort);
         llama_backend_init();
+        is_started = true;
     });
+}
+
+bool is_backend_started() noexcept {
+    return is_started;
 }
 
 ThrowingAsserts::ThrowingAsserts(bool throws) : outer_(asserts_throw) {

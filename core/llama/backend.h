@@ -12,6 +12,8 @@ namespace inllama {
 
 // Starts llama.cpp if it is not started: sends its log to log_ring() and registers its backends. Any thread.
 void start_backend();
+// Whether that was done. Any thread.
+bool is_backend_started() noexcept;
 
 // What llama.cpp logged and nobody took yet. Push from any thread; one thread at a time may pop.
 LogRing& log_ring();

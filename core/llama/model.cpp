@@ -65,8 +65,10 @@ const llama_vocab* ModelHandle::vocab() const {
 }
 
 Model::Model(const std::string& path, const ModelParams& params) : path_(path) {
-    // Beside the start of llama.cpp, which the first load of a process waits for.
-    std::future<CheckedFiles> checked = std::async([&path] { return CheckedFiles::of_model(path); });
+    // Beside the start of llama.cpp, which the first load of a process waits for; else not, because a thread
+    // takes longer to begin than most checks.
+    const auto when = is_backend_started() ? std::launch::deferred : std::launch::async;
+    std::future<CheckedFiles> checked = std::async(when, [&path] { return CheckedFiles::of_model(path); });
     start_backend();
     const CheckedFiles files = checked.get();
     if (!kAssertsCanThrow) {

@@ -469,6 +469,12 @@ TEST("tensors have types that are computed with") {
         CHECK_EQ(typed(name, 0), "");
         CHECK(typed(name, 1).find("it must be f32") != std::string::npos);
     }
+    File layers = model("llama", {});
+    layers.add("blk.0.attn_norm.weight", {64}).add("blk.0.attn_q.weight", {64, 1}, 1);
+    layers.add("blk.11.attn_q.weight", {64, 1}, 1).add("blk.x", {64, 1}, 1).add("blk.", {64, 1}, 1);
+    CHECK_EQ(problem(layers), "");
+    layers.add("blk.11.attn_norm.weight", {64}, 1);
+    CHECK(problem(layers).find("tensor blk.11.attn_norm.weight is of type f16; it must be f32") == 0);
     File gated =
         model("laguna", {u32("laguna.attention.key_length", 16), u32("laguna.attention.value_length", 16)});
     gated.add("blk.0.attn_gate.weight", {64, 4}).add("blk.1.attn_gate.weight", {64, 64});
