@@ -63,7 +63,7 @@ tsan-llama: $(VENV)/.tools ## engines over the real llama.cpp under the thread s
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build --preset tsan-llama
 	PATH="$(CURDIR)/$(BIN):$$PATH" ctest --preset tsan-llama
 
-fuzz-gguf: install ## damaged and hostile GGUF files in child processes; an hour, and a summary in build/fuzz-gguf.json
+fuzz-gguf: install ## damaged and hostile GGUF files in child processes; two hours, and a summary in build/fuzz-gguf.json
 	$(BIN)/python tools/fuzz_gguf.py $(or $(ARGS),all) --json build/fuzz-gguf.json
 
 lint: $(VENV)/.tools ## formatting, style and types

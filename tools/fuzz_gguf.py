@@ -11,22 +11,31 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gguf
-from gguf_fuzz import mutations
-from gguf_fuzz.layout import GgufFile, take_apart
+from gguf_fuzz import mutations, vocabularies
+from gguf_fuzz.layout import GgufFile, read, take_apart
 from gguf_fuzz.parent import Loader, Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "model" / "fixtures"
 SOUND = FIXTURES / "llama.gguf"
 MODELS = ("llama", "moe", "gemma", "mamba", "hybrid", "t5", "bert_mean", "rank")
+DEMO = ROOT / "src" / "inllama" / "models" / "demo.gguf"
 # Adapter to the model that it is for.
-ADAPTERS = {"lora_demo": ROOT / "src" / "inllama" / "models" / "demo.gguf"}
+ADAPTERS = {"lora_demo": DEMO}
+# Kinds of vocabularies that no fixture has.
+VOCABULARIES: dict[str, Callable[[GgufFile], GgufFile]] = {
+    "gpt2": lambda file: vocabularies.with_byte_pairs(file, read(DEMO)[0]),
+    "rwkv": vocabularies.with_escapes,
+    "plamo2": lambda file: vocabularies.renamed(file, "plamo2"),
+    "gemma4": lambda file: vocabularies.with_merges(file, "gemma4"),
+}
+ALL = [*MODELS, *VOCABULARIES, *ADAPTERS]
 ARCHITECTURES = tuple(gguf.MODEL_ARCH_NAMES.values())
 
 
@@ -87,9 +96,15 @@ def bytes_of(content: bytes | GgufFile) -> bytes | None:
         return None
 
 
-def ways(path: Path, seed: int, n_together: int, n_bits: int | None = None) -> dict[str, Iterator[Change]]:
+def sound(name: str) -> bytes:
+    """Return a file without damage: a fixture, or ``llama`` with a vocabulary of this name."""
+    if name in VOCABULARIES:
+        return VOCABULARIES[name](read(SOUND)[0]).to_bytes()
+    return (FIXTURES / f"{name}.gguf").read_bytes()
+
+
+def ways(content: bytes, seed: int, n_together: int, n_bits: int | None = None) -> dict[str, Iterator[Change]]:
     """Return every way to damage a file, by its name; only ``n_bits`` of its bits."""
-    content = path.read_bytes()
     file, fields = take_apart(content)
     n_header = len(file.header())
     keys = all_keys()
@@ -162,9 +177,9 @@ def run_folder(loader: Loader, folder: Path, n: int, seed: int, until: float) ->
 def main() -> int:
     """Run it; 1 if a file did harm."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=["llama"], help=f"of {', '.join((*MODELS, *ADAPTERS))}; or 'all'")
+    parser.add_argument("models", nargs="*", default=["llama"], help=f"of {', '.join(ALL)}; or 'all'")
     parser.add_argument("--ways", nargs="*", help="only these")
-    parser.add_argument("--minutes", type=float, default=60, help="stop after so many")
+    parser.add_argument("--minutes", type=float, default=120, help="stop after so many")
     parser.add_argument("--together", type=int, default=20_000, help="files with several changes, and with noise")
     parser.add_argument("--folder", type=Path, help="models of yours instead, with samples of all ways for each")
     parser.add_argument("--sample", type=int, default=100, help="files of each way for each of those models")
@@ -173,16 +188,15 @@ def main() -> int:
     parsed = parser.parse_args()
     until = time.monotonic() + 60 * parsed.minutes
     tallies: list[Tally] = []
-    names = [*MODELS, *ADAPTERS] if parsed.models == ["all"] else parsed.models
+    names = ALL if parsed.models == ["all"] else parsed.models
     with Loader(SOUND) as loader:
         for tally in run_folder(loader, parsed.folder, parsed.sample, parsed.seed, until) if parsed.folder else ():
             tallies.append(tally)
             print(json.dumps({**tally.to_dict(), "faults": len(tally.faults)}), flush=True)
         names = [] if parsed.folder else names
         for model in names:
-            path = FIXTURES / f"{model}.gguf"
             base = ADAPTERS.get(model)
-            for way, changes in ways(path, parsed.seed, parsed.together).items():
+            for way, changes in ways(sound(model), parsed.seed, parsed.together).items():
                 if time.monotonic() > until or (parsed.ways and way not in parsed.ways):
                     continue
                 tally = run(loader, f"{model}: {way}", changes, base, until)
