@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
 
 # The C++ side reports leaked objects at exit; `make test` sets it too, for the child processes of tests.
 os.environ.setdefault("INLLAMA_LEAK_WARNINGS", "1")
+
+# What a script runs in the background ignores ctrl-c, and so does what it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
