@@ -89,11 +89,13 @@ struct GgufTensor {
 class Gguf {
   public:
     enum class Extent : uint8_t { file, header };
-    // Whether the values of the array `key` are to be kept, asked when `file` has the entries before it.
+    // Whether the values of the array `key` are to be kept, asked when entries() of `file` has those before
+    // it; nothing else of the file is known then.
     using Wanted = bool (*)(const Gguf& file, std::string_view key);
 
     // Reads the header of `source`, and checks that the data of all tensors is there if `extent` is file.
-    // Keeps all of it, or of arrays, which most of a header is, those that are `wanted`.
+    // Keeps all of it, or of arrays, which most of a header is, those that are `wanted`; of the others texts
+    // are checked too, and numbers are not read.
     //
     // Takes memory in proportion to the header: a few times its bytes, at most 2 MiB more, and none for what
     // is not there; of addresses as many as the file has bytes, at most 64 MiB. Throws ModelLoadError with

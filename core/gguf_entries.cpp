@@ -351,11 +351,8 @@ void check_gguf_entries(const Gguf& file) {
     const RuleTable& table = rules();
     for (const GgufEntry& entry : file.entries()) {
         const std::string_view key = entry.key;
-        if (key[0] == '.') {
-            continue;
-        }
-        auto found = table.find(key);
         // Rules of an architecture begin with the dot behind its name.
+        auto found = key[0] == '.' ? table.end() : table.find(key);
         if (found == table.end() && !architecture.empty() && key.size() > architecture.size() &&
             key[architecture.size()] == '.' && key.substr(0, architecture.size()) == architecture) {
             found = table.find(key.substr(architecture.size()));

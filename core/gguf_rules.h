@@ -23,7 +23,7 @@ void check_gguf_adapter(const Gguf& file);
 
 // The texts of a model's tokens, no two of which may be the same; of any file. Not among what is checked of
 // each model: llama.cpp fails safely there (core/llama/backend.h), and comparing all of them takes as long as
-// the other checks together.
+// the other checks together. REQUIRES: all of the file was kept.
 void check_gguf_token_texts(const Gguf& file);
 
 // For Gguf: whether one of the first three looks at the values of an array.
@@ -64,7 +64,10 @@ class GgufArchitecture {
 
     // The full name of an entry: `suffix` begins with a dot.
     std::string key(std::string_view suffix) const { return std::string(name_) + std::string(suffix); }
-    const GgufEntry* find(std::string_view suffix) const { return file_.find(key(suffix)); }
+    // nullptr if there is none, or no architecture.
+    const GgufEntry* find(std::string_view suffix) const {
+        return name_.empty() ? nullptr : file_.find(key(suffix));
+    }
     // The number, if there is one and no array.
     std::optional<double> one(std::string_view suffix) const;
     uint32_t n_layers() const;

@@ -1,7 +1,7 @@
 #include "core/gguf_rules.h"
 
 #include <algorithm>
-#include <unordered_map>
+#include <map>
 
 namespace inllama {
 
@@ -54,10 +54,10 @@ bool is_numbers(std::string_view name) {
 // The name without the number of its layer: ".attn_q.weight" of "blk.3.attn_q.weight".
 std::string_view without_layer(std::string_view name) {
     constexpr std::string_view kLayer = "blk.";
-    if (name.substr(0, kLayer.size()) != kLayer) {
-        return name;
-    }
-    return name.substr(std::min(name.find('.', kLayer.size()), name.size()));
+    const size_t dot = name.find_first_not_of("0123456789", kLayer.size());
+    const bool has_layer = name.substr(0, kLayer.size()) == kLayer && dot != std::string_view::npos &&
+                           dot > kLayer.size() && name[dot] == '.';
+    return has_layer ? name.substr(dot) : name;
 }
 
 // Answers is_vector(); once for all layers, which have tensors of the same names.
@@ -75,7 +75,8 @@ class VectorNames {
 
   private:
     const std::string_view architecture_;
-    std::unordered_map<std::string_view, bool> known_;
+    // In order: the names may be such that their hashes are the same.
+    std::map<std::string_view, bool> known_;
 };
 
 void check_type(const Gguf& file, const GgufTensor& tensor, VectorNames& vectors) {

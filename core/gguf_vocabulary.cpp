@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
+#include <map>
 #include <string>
-#include <unordered_map>
 
 namespace inllama {
 
@@ -169,11 +170,13 @@ bool gguf_rules_want(const Gguf& file, std::string_view key) {
     if (key != kTokens && key != kTokenTypes) {
         return key != kMerges;
     }
-    // Not yet in order by key.
-    const auto& entries = file.entries();
-    const auto model = std::find_if(entries.begin(), entries.end(),
-                                    [](const GgufEntry& entry) { return entry.key == kModel; });
-    return model == entries.end() || !model->is_text() || has_no_byte_tokens(model->text()) ||
+    // It stands among the first: looking at all of them would be slow if the array is there again and again,
+    // which is refused later.
+    constexpr size_t kFirst = 256;
+    const auto begin = file.entries().begin();
+    const auto end = begin + static_cast<std::ptrdiff_t>(std::min(file.entries().size(), kFirst));
+    const auto model = std::find_if(begin, end, [](const GgufEntry& entry) { return entry.key == kModel; });
+    return model == end || !model->is_text() || has_no_byte_tokens(model->text()) ||
            has_named_bytes(model->text());
 }
 
@@ -184,7 +187,8 @@ void check_gguf_token_texts(const Gguf& file) {
         !model->is_text() || has_no_texts(model->text())) {
         return;
     }
-    std::unordered_map<std::string, uint64_t> seen;
+    // In order: the texts may be such that their hashes are the same.
+    std::map<std::string, uint64_t> seen;
     GgufTexts texts = tokens->texts();
     for (uint64_t i = 0; i < tokens->n; i++) {
         // llama.cpp reads up to a NUL byte, and gives tokens without text one of their own.

@@ -36,7 +36,8 @@ VOCABULARIES: dict[str, Callable[[GgufFile], GgufFile]] = {
     "gemma4": lambda file: vocabularies.with_merges(file, "gemma4"),
 }
 ALL = [*MODELS, *VOCABULARIES, *ADAPTERS]
-ARCHITECTURES = tuple(gguf.MODEL_ARCH_NAMES.values())
+# Those that llama.cpp knows, and names that could hide entries from their rules.
+ARCHITECTURES = (*gguf.MODEL_ARCH_NAMES.values(), "", ".", ".x", "general", "split", "tokenizer", "tokenizer.ggml")
 
 
 def all_keys() -> list[str]:

@@ -128,6 +128,24 @@ TEST("no name of an architecture hides an entry from its rule") {
     check_refused(u32("tokenizer.ggml.model", 1), "it must be text", "tokenizer.ggml");
     check_refused(u32("split.count", 1), "it must be u16", "split");
     check_refused(numbers<uint32_t>("general.file_type", GgufType::u32, {}), "is an array", "general");
+    for (const char* architecture : {".x", ".", "a.b", "x."}) {
+        const std::string prefix = architecture;
+        check_refused(entry(prefix + ".rope.scaling.type", GgufType::u8, raw<uint8_t>(255)),
+                      "it must be text", prefix);
+        check_refused(u32(prefix + ".block_count", UINT32_MAX), "it must be from 1 to 512", prefix);
+    }
+}
+
+TEST("without an architecture, no entry is one of it") {
+    const auto problem_of = [](std::vector<std::string> entries) {
+        entries.insert(entries.end(), {u32(".block_count", UINT32_MAX), u32(".attention.head_count", 1),
+                                       texts(".rope.scaling.type", {})});
+        File file;
+        file.entries = entries;
+        return problem(file);
+    };
+    CHECK_EQ(problem_of({}), "");
+    CHECK_EQ(problem_of({words("general.architecture", "")}), "");
 }
 
 TEST("numbers out of their range are refused") {
@@ -397,7 +415,13 @@ TEST("of arrays, the rules want what they look at") {
     CHECK(!wanted({words("tokenizer.ggml.model", "gpt2")}, "tokenizer.ggml.token_type"));
     CHECK(wanted({words("tokenizer.ggml.model", "gpt2")}, "tokenizer.ggml.scores"));
     CHECK(wanted({words("tokenizer.ggml.model", "gpt2")}, "llama.attention.head_count"));
-    // As long as it is not known.
+    // As long as it is not known, or far from the beginning.
+    std::vector<std::string> many;
+    for (int i = 0; i < 300; i++) {
+        many.push_back(u32("k" + std::to_string(i), 1));
+    }
+    many.push_back(words("tokenizer.ggml.model", "gpt2"));
+    CHECK(wanted(many, "tokenizer.ggml.tokens"));
     CHECK(wanted({}, "tokenizer.ggml.tokens"));
     CHECK(wanted({u32("tokenizer.ggml.model", 1)}, "tokenizer.ggml.tokens"));
 }
@@ -475,6 +499,10 @@ TEST("tensors have types that are computed with") {
     CHECK_EQ(problem(layers), "");
     layers.add("blk.11.attn_norm.weight", {64}, 1);
     CHECK(problem(layers).find("tensor blk.11.attn_norm.weight is of type f16; it must be f32") == 0);
+    for (const char* name :
+         {"blk.scale", "blk.attn_norm", "blk.ssm_a", "blk.0_norm.weight", "blk.0x.bias", "blk..bias"}) {
+        CHECK(typed(name, 1).find("it must be f32") != std::string::npos);
+    }
     File gated =
         model("laguna", {u32("laguna.attention.key_length", 16), u32("laguna.attention.value_length", 16)});
     gated.add("blk.0.attn_gate.weight", {64, 4}).add("blk.1.attn_gate.weight", {64, 64});
